@@ -1,0 +1,38 @@
+# neutrino: the targets a person types. `make help` lists them.
+GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
+export CGO_ENABLED ?= 0
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+PKGS = ./...
+
+.PHONY: help build deps lab lab-down test check bench clean
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## bin/neutrino, one static binary
+	$(GO) build -trimpath -ldflags '-s -w' -o bin/neutrino ./cmd/neutrino
+
+deps: ## install the Debian packages that are missing (root)
+	@scripts/install.sh
+
+lab: deps build ## bring up the seed's cloud on this machine and prove it by traffic (root)
+	bin/neutrino lab up
+
+lab-down: build ## take the lab down (root)
+	bin/neutrino lab down
+
+test: deps build ## everything: pure, real kernel, lab (root for all of it)
+	@test "$$(id -u)" = 0 || echo 'SKIPPED: not root, so no real-kernel and no lab test runs; use: sudo make test'
+	$(GO) vet $(PKGS)
+	$(GO) test -count=1 -timeout 20m $(PKGS)
+
+check: ## format, vet, static analysis, rules, pure tests with the race detector
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet $(PKGS)
+	$(GO) run $(STATICCHECK) $(PKGS)
+	CGO_ENABLED=1 $(GO) test -short -race -timeout 5m $(PKGS)
+
+bench: deps build ## the figures of docs/performance.md (root)
+	scripts/bench.sh
+
+clean: ## remove what the build made
+	rm -rf bin

@@ -1,0 +1,23 @@
+package neutrino
+
+// Network is an isolated layer 2 segment: /v2.0/networks (api.md section 2.1).
+type Network struct {
+	ID                    ID          `json:"id" api:"filter,sort"`
+	Name                  string      `json:"name" api:"post,put,filter,sort,max=255"`
+	ProjectID             string      `json:"project_id" api:"post,filter,sort,max=255"`
+	AdminStateUp          bool        `json:"admin_state_up" api:"post,put,filter,sort,default=true"`
+	Status                string      `json:"status" api:"filter,sort"`
+	Shared                bool        `json:"shared" api:"post=admin,put=admin,filter"`
+	External              bool        `json:"router:external" api:"post=admin,put=admin,filter"`
+	NetworkType           NetworkType `json:"provider:network_type" api:"post=admin,get=admin,filter,max=32"`
+	PhysicalNetwork       string      `json:"provider:physical_network" api:"post=admin,get=admin,filter,max=64,null"`
+	SegmentationID        int64       `json:"provider:segmentation_id" api:"post=admin,get=admin,filter,null"`
+	MTU                   int         `json:"mtu" api:"post,put,filter,sort,min=0"`
+	PortSecurityEnabled   bool        `json:"port_security_enabled" api:"post,put,default=true"`
+	AvailabilityZoneHints []string    `json:"availability_zone_hints" api:"post,sort"`
+	Standard
+}
+
+// NetworkActive is the one status a network has: its segment exists as soon as
+// it is stored (api.md section 3.1).
+const NetworkActive = "ACTIVE"

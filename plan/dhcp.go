@@ -1,0 +1,223 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"neutrino"
+	"neutrino/host"
+	"neutrino/plan/names"
+)
+
+// dhcp serves each network that is scheduled to this host: a namespace with
+// the DHCP port in it and one dnsmasq (dataplane.md section 4).
+func dhcp(b *builder) {
+	clients := b.clients()
+	for _, n := range b.networks {
+		p, ok := b.dhcp[n.ID]
+		if !ok {
+			continue
+		}
+		d := &server{builder: b, network: n.Network, port: p, vlan: n.LocalVLAN, clients: clients[n.ID],
+			dir: path.Join(b.config.StatePath, "dhcp", string(n.ID)), ns: names.DHCPNamespace(n.ID)}
+		d.subnets = b.subnetsOf(n.ID)
+		d.plug()
+		if len(d.served()) > 0 {
+			d.serve()
+		}
+	}
+}
+
+// server is the DHCP server of one network.
+type server struct {
+	*builder
+	network neutrino.Network
+	port    neutrino.Port
+	vlan    uint16
+	subnets []neutrino.Subnet
+	clients []client
+	dir, ns string
+}
+
+// client is a port as the DHCP server knows it.
+type client struct {
+	id      neutrino.ID
+	mac     neutrino.MAC
+	ips     []neutrino.FixedIP
+	options []neutrino.DHCPOption
+}
+
+// clients are the ports of each network that a DHCP server writes down.
+func (b *builder) clients() map[neutrino.ID][]client {
+	out := map[neutrino.ID][]client{}
+	add := func(network neutrino.ID, owner string, c client) {
+		switch owner {
+		case neutrino.OwnerDHCP, "network:router_ha_interface", "network:floatingip", "network:distributed":
+			return
+		}
+		out[network] = append(out[network], c)
+	}
+	for id, p := range b.view.Ports {
+		add(p.NetworkID, p.DeviceOwner, client{id, p.MAC, p.FixedIPs, p.ExtraDHCPOpts})
+	}
+	for id, n := range b.view.Neighbours {
+		add(n.NetworkID, n.DeviceOwner, client{id, n.MAC, n.FixedIPs, n.ExtraDHCPOpts})
+	}
+	for _, cs := range out {
+		slices.SortFunc(cs, func(a, b client) int { return strings.Compare(string(a.id), string(b.id)) })
+	}
+	return out
+}
+
+func (b *builder) subnetsOf(network neutrino.ID) []neutrino.Subnet {
+	var out []neutrino.Subnet
+	for _, id := range slices.Sorted(maps.Keys(b.view.Subnets)) {
+		if s := b.view.Subnets[id]; s.NetworkID == network {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (d *server) why() host.Why {
+	return host.Why{Feature: "dhcp", Object: neutrino.NetworkObject(d.network.ID)}
+}
+
+// plug puts the DHCP port into its namespace: the seed's veth pair, tap… on
+// the integration bridge and ns-… inside.
+func (d *server) plug() {
+	why := host.Why{Feature: "dhcp", Object: neutrino.PortObject(d.port.ID)}
+	tap, inside := names.Tap(d.port.ID), names.NS(d.port.ID)
+	d.state.Namespaces[d.ns] = host.Namespace{Why: why}
+	d.state.Links[host.LinkKey{Name: tap}] = host.Link{
+		Kind: "veth", PeerNS: d.ns, Peer: inside, PeerMAC: d.port.MAC.String(), MTU: d.network.MTU,
+		NoTxChecksum: d.config.DatapathType == "netdev", Why: why,
+	}
+	d.state.OVSPorts[tap] = host.OVSPort{
+		Bridge: d.config.IntegrationBridge, Tag: d.vlan, OtherConfig: vlanRecord(d.network, d.vlan),
+		ExternalIDs: pairs(map[string]string{
+			"iface-id": string(d.port.ID), "attached-mac": d.port.MAC.String(), "iface-status": "active",
+		}),
+		Why: why,
+	}
+	for _, ip := range d.port.FixedIPs {
+		s, ok := d.view.Subnets[ip.SubnetID]
+		if !ok {
+			continue
+		}
+		prefix := netip.PrefixFrom(ip.IPAddress, s.CIDR.Bits()).String()
+		d.state.Addresses[host.AddressKey{NetNS: d.ns, Device: inside, Prefix: prefix}] = host.Address{Why: why}
+		if s.GatewayIP.IsValid() && s.CIDR.Contains(s.GatewayIP) && s.GatewayIP != ip.IPAddress {
+			k := host.RouteKey{NetNS: d.ns, Dst: "default", IPv6: s.IPVersion == 6}
+			if _, taken := d.state.Routes[k]; !taken {
+				d.state.Routes[k] = host.Route{Via: s.GatewayIP.String(), Device: inside, Why: why}
+			}
+		}
+	}
+	for name, value := range map[string]string{"net.ipv4.ip_nonlocal_bind": "1", "net.ipv6.conf.default.accept_ra": "0"} {
+		d.state.Sysctls[host.SysctlKey{NetNS: d.ns, Name: name}] = host.Sysctl{Value: value, Why: d.why()}
+	}
+	d.checksums()
+}
+
+// checksums fills in the UDP checksum of answers: some old clients check it,
+// and offload leaves it open on a virtual link.
+func (d *server) checksums() {
+	c := names.DHCPChains(d.config.WrapPrefix)
+	for family, port := range map[int]string{4: "68", 6: "546"} {
+		k := host.ChainKey{NetNS: d.ns, Family: family, Table: "mangle", Chain: c.Wrap("POSTROUTING")}
+		d.state.Chains[k] = host.Chain{Rules: "-p udp -m udp --dport " + port + " -j CHECKSUM --checksum-fill", Why: d.why()}
+		h := host.HookKey{NetNS: d.ns, Family: family, Table: "mangle", Chain: "POSTROUTING", Rule: "-j " + c.Wrap("POSTROUTING")}
+		d.state.Hooks[h] = host.Hook{Why: d.why()}
+	}
+}
+
+// served are the subnets that DHCP answers for: enabled, with an address of
+// ours, and not IPv6 that leaves everything to router advertisements.
+func (d *server) served() []neutrino.Subnet {
+	var out []neutrino.Subnet
+	for _, s := range d.subnets {
+		if s.EnableDHCP && s.IPv6AddressMode != neutrino.SLAAC && s.IPv6RAMode != neutrino.SLAAC {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// serve is the dnsmasq with its files.
+func (d *server) serve() {
+	hosts, tagged := d.hosts()
+	files := map[string]string{"host": hosts, "addn_hosts": d.addnHosts(), "opts": d.options()}
+	loaded := digest(files["host"] + "\x00" + files["addn_hosts"] + "\x00" + files["opts"])
+	files["interface"] = names.NS(d.port.ID)
+	for name, content := range files {
+		d.state.Files[path.Join(d.dir, name)] = host.File{Content: content, Mode: 0o644, Why: d.why()}
+	}
+	d.state.Files[path.Join(d.dir, "leases")] = host.File{Content: d.leases(), Mode: 0o644, Seed: true, Why: d.why()}
+	reload := host.ReloadHUP
+	if tagged {
+		// dnsmasq 2.90 aborts on a SIGHUP after its first lease when a line of the
+		// hosts file sets a tag (seen 4 times of 4); it starts in 50 ms.
+		reload = host.ReloadRestart
+	}
+	d.state.Processes[d.dir] = host.Process{
+		NetNS: d.ns, Argv: strings.Join(d.arguments(), "\x00"), Loaded: loaded, Reload: reload, Why: d.why(),
+	}
+}
+
+// arguments are dnsmasq's, in the order of dataplane.md section 4.2.
+func (d *server) arguments() []string {
+	c := d.config.DHCP
+	a := []string{"dnsmasq", "--no-hosts"}
+	if !c.LocalResolv || len(c.DNSServers) > 0 {
+		a = append(a, "--no-resolv")
+	}
+	file := func(option, name string) string { return "--" + option + "=" + path.Join(d.dir, name) }
+	a = append(a, file("pid-file", "pid"), file("dhcp-hostsfile", "host"), file("addn-hosts", "addn_hosts"),
+		file("dhcp-optsfile", "opts"), file("dhcp-leasefile", "leases"),
+		"--dhcp-match=set:ipxe,175", "--dhcp-userclass=set:ipxe6,iPXE", "--local-service", "--bind-dynamic")
+	lease := "infinite"
+	if c.LeaseDuration >= 0 {
+		lease = strconv.Itoa(c.LeaseDuration) + "s"
+	}
+	size := 0.0
+	for _, s := range d.served() {
+		span := netmask(s.CIDR)
+		if s.IPVersion == 6 {
+			if s.CIDR.Bits() < 64 {
+				continue
+			}
+			span = strconv.Itoa(s.CIDR.Bits())
+		}
+		a = append(a, fmt.Sprintf("--dhcp-range=set:subnet-%s,%s,static,%s,%s", s.ID, s.CIDR.Addr(), span, lease))
+		size += math.Exp2(float64(s.CIDR.Addr().BitLen() - s.CIDR.Bits()))
+	}
+	if d.network.MTU > 0 {
+		a = append(a, fmt.Sprintf("--dhcp-option-force=option:mtu,%d", d.network.MTU))
+	}
+	a = append(a, fmt.Sprintf("--dhcp-lease-max=%d", int64(min(size, 1<<24))))
+	conf := c.ConfigFile
+	if conf == "" {
+		conf = "/dev/null"
+	}
+	a = append(a, "--conf-file="+conf)
+	for _, s := range c.DNSServers {
+		a = append(a, "--server="+s)
+	}
+	return append(a, "--domain="+c.DNSDomain)
+}
+
+// netmask is an IPv4 prefix's mask in dotted form.
+func netmask(p netip.Prefix) string {
+	m := uint32(0)
+	if p.Bits() > 0 {
+		m = math.MaxUint32 << (32 - p.Bits())
+	}
+	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)}).String()
+}

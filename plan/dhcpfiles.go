@@ -1,0 +1,212 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"neutrino"
+)
+
+// hostname is an address's name without the domain: host-10-1-0-2.
+func hostname(ip netip.Addr) string {
+	return "host-" + strings.NewReplacer(".", "-", ":", "-").Replace(ip.String())
+}
+
+// hosts is the file of dataplane.md section 4.3: which MAC gets which address.
+// tagged is true when a line sets a tag.
+func (d *server) hosts() (content string, tagged bool) {
+	served := map[neutrino.ID]neutrino.Subnet{}
+	for _, s := range d.served() {
+		served[s.ID] = s
+	}
+	var stateless, lines []string
+	for _, c := range d.clients {
+		tag := ""
+		if own, _ := splitOptions(c.options); len(own) > 0 {
+			tag, tagged = ",set:port-"+string(c.id), true
+		}
+		for _, ip := range c.ips {
+			s, ok := served[ip.SubnetID]
+			name := hostname(ip.IPAddress) + "." + d.config.DHCP.DNSDomain
+			switch {
+			case !ok:
+			case s.IsAutoAddress() && tag == "":
+			case s.IsAutoAddress(): // only options: dnsmasq reads backwards, so these come first
+				stateless = append(stateless, c.mac.String()+",tag:dhcpv6"+tag)
+			case s.IPVersion == 6:
+				lines = append(lines, fmt.Sprintf("%s,tag:dhcpv6,%s,[%s]%s", c.mac, name, ip.IPAddress, tag))
+			default:
+				lines = append(lines, fmt.Sprintf("%s,%s%s,%s%s", c.mac, clientID(c), name, ip.IPAddress, tag))
+			}
+		}
+	}
+	return joinLines(append(stateless, lines...)), tagged
+}
+
+// clientID is the extra option that names the client instead of its MAC.
+func clientID(c client) string {
+	if _, id := splitOptions(c.options); id != "" {
+		return "id:" + id + ","
+	}
+	return ""
+}
+
+// splitOptions takes the client id, which belongs into the hosts file, away
+// from the options that belong into the options file.
+func splitOptions(all []neutrino.DHCPOption) (options []neutrino.DHCPOption, clientID string) {
+	for _, o := range all {
+		if o.Name == "client-id" || o.Name == "61" {
+			clientID = o.Value
+		} else {
+			options = append(options, o)
+		}
+	}
+	return options, clientID
+}
+
+// addnHosts gives every port of the network a name in DNS; the full name comes
+// first so that reverse look-ups answer with it.
+func (d *server) addnHosts() string {
+	var lines []string
+	for _, c := range d.clients {
+		for _, ip := range c.ips {
+			name := hostname(ip.IPAddress)
+			lines = append(lines, fmt.Sprintf("%s\t%s.%s %s", ip.IPAddress, name, d.config.DHCP.DNSDomain, name))
+		}
+	}
+	return joinLines(lines)
+}
+
+// leases are what dnsmasq starts with: every port holds its address for ever,
+// so a client that renews with a server that never saw it is not refused.
+func (d *server) leases() string {
+	var lines []string
+	for _, c := range d.clients {
+		for _, ip := range c.ips {
+			if s, ok := d.view.Subnets[ip.SubnetID]; ok && s.EnableDHCP && s.IPVersion == 4 {
+				lines = append(lines, fmt.Sprintf("0 %s %s * *", c.mac, ip.IPAddress))
+			}
+		}
+	}
+	return joinLines(lines)
+}
+
+func joinLines(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// options is the file of dataplane.md section 4.4.
+func (d *server) options() string {
+	var lines []string
+	for _, s := range d.served() {
+		tag := "tag:subnet-" + string(s.ID) + ","
+		lines = append(lines, prefixed(tag, d.nameservers(s))...)
+		if s.IPVersion == 6 {
+			lines = append(lines, tag+"option6:domain-search,"+d.config.DHCP.DNSDomain)
+			continue
+		}
+		if routes := d.routes(s); len(routes) > 0 {
+			list := strings.Join(routes, ",")
+			lines = append(lines, tag+"option:classless-static-route,"+list, tag+"249,"+list)
+		}
+		if s.GatewayIP.IsValid() {
+			lines = append(lines, tag+"option:router,"+s.GatewayIP.String())
+		} else {
+			lines = append(lines, tag+"option:router")
+		}
+	}
+	for _, c := range d.clients {
+		lines = append(lines, d.clientOptions(c)...)
+	}
+	return joinLines(lines)
+}
+
+func prefixed(prefix string, lines []string) []string {
+	for i := range lines {
+		lines[i] = prefix + lines[i]
+	}
+	return lines
+}
+
+// nameservers are the subnet's own; a single unspecified address announces
+// none. Without any, dnsmasq announces itself.
+func (d *server) nameservers(s neutrino.Subnet) []string {
+	option := "option:dns-server"
+	if s.IPVersion == 6 {
+		option = "option6:dns-server"
+	}
+	if len(s.DNSNameservers) == 1 && s.DNSNameservers[0].IsUnspecified() {
+		return []string{option}
+	}
+	if len(s.DNSNameservers) == 0 {
+		return nil
+	}
+	var list []string
+	for _, a := range s.DNSNameservers {
+		if a.Is6() {
+			list = append(list, "["+a.String()+"]")
+		} else {
+			list = append(list, a.String())
+		}
+	}
+	return []string{option + "," + strings.Join(list, ",")}
+}
+
+// routes are the classless static routes of a subnet (RFC 3442): the other
+// IPv4 subnets of the network are on the link, then the host routes, and the
+// gateway last, since a client that takes this option ignores the router's.
+func (d *server) routes(s neutrino.Subnet) []string {
+	var out []string
+	for _, other := range d.subnets {
+		if other.ID != s.ID && other.IPVersion == 4 {
+			out = slices.Insert(out, 0, other.CIDR.String()+",0.0.0.0")
+		}
+	}
+	gateway := s.GatewayIP
+	for _, r := range s.HostRoutes {
+		if r.Destination.Bits() == 0 {
+			if !gateway.IsValid() {
+				gateway = r.Nexthop
+			}
+			continue
+		}
+		out = append(out, r.Destination.String()+","+r.Nexthop.String())
+	}
+	if len(out) > 0 && gateway.IsValid() {
+		out = append(out, "0.0.0.0/0,"+gateway.String())
+	}
+	return out
+}
+
+// clientOptions are the extra options of one port, for the families it has.
+func (d *server) clientOptions(c client) []string {
+	has := map[int]bool{}
+	for _, ip := range c.ips {
+		has[familyOf(ip.IPAddress)] = true
+	}
+	options, _ := splitOptions(c.options)
+	var out []string
+	for _, o := range options {
+		if !has[o.IPVersion] {
+			continue
+		}
+		kind := "option:"
+		if o.IPVersion == 6 {
+			kind = "option6:"
+		}
+		if o.IPVersion == 4 && strings.Trim(o.Name, "0123456789") == "" {
+			kind = ""
+		}
+		line := "tag:port-" + string(c.id) + "," + kind + o.Name
+		if o.Value != "" {
+			line += "," + o.Value
+		}
+		out = append(out, line)
+	}
+	return out
+}

@@ -1,0 +1,127 @@
+package neutrino
+
+import (
+	"encoding/json"
+	"net/netip"
+)
+
+// Port is one attachment to a network: /v2.0/ports (api.md section 2.5).
+type Port struct {
+	ID                  ID            `json:"id" api:"filter,sort"`
+	Name                string        `json:"name" api:"post,put,filter,sort,max=255"`
+	ProjectID           string        `json:"project_id" api:"post,filter,sort,max=255"`
+	NetworkID           ID            `json:"network_id" api:"post,filter,sort,required,uuid"`
+	AdminStateUp        bool          `json:"admin_state_up" api:"post,put,filter,sort,default=true"`
+	Status              PortStatus    `json:"status" api:"filter,sort"`
+	MAC                 MAC           `json:"mac_address" api:"post,put=admin,filter,sort"`
+	FixedIPs            []FixedIP     `json:"fixed_ips" api:"post,put,filter"`
+	DeviceID            string        `json:"device_id" api:"post,put,filter,sort,max=255"`
+	DeviceOwner         string        `json:"device_owner" api:"post,put,filter,sort,max=255"`
+	SecurityGroups      []ID          `json:"security_groups" api:"post,put,filter"`
+	PortSecurityEnabled bool          `json:"port_security_enabled" api:"post,put"`
+	AllowedAddressPairs []AddressPair `json:"allowed_address_pairs" api:"post,put"`
+	ExtraDHCPOpts       []DHCPOption  `json:"extra_dhcp_opts" api:"post,put"`
+	HostID              string        `json:"binding:host_id" api:"post=admin,put=admin,get=admin,filter,max=255"`
+	VNICType            string        `json:"binding:vnic_type" api:"post,put,default=normal,enum=normal"`
+	VIFType             string        `json:"binding:vif_type" api:"get=admin"`
+	VIFDetails          VIFDetails    `json:"binding:vif_details" api:"get=admin"`
+	Profile             Opaque        `json:"binding:profile" api:"post=admin,put=admin,get=admin"`
+	Standard
+
+	// CTZone is the conntrack zone that the port's packets are tracked in on
+	// its host, 4097..65535; 0 while unbound. It is allocated with the binding
+	// and stays, so that no agent restart can strand its entries.
+	CTZone uint16 `json:"ct_zone,omitempty" api:"internal"`
+}
+
+// Opaque is JSON that is stored and given back as it came ("{}" when unset).
+type Opaque string
+
+// FixedIP is one address of a port.
+type FixedIP struct {
+	SubnetID  ID         `json:"subnet_id"`
+	IPAddress netip.Addr `json:"ip_address"`
+}
+
+// AddressPair lets a port send from a further address. An unset MAC stands
+// for the port's own.
+type AddressPair struct {
+	IPAddress netip.Prefix `json:"ip_address"`
+	MAC       MAC          `json:"mac_address"`
+}
+
+// DHCPOption is an option that DHCP gives to this port only.
+type DHCPOption struct {
+	Name      string `json:"opt_name"`
+	Value     string `json:"opt_value"`
+	IPVersion int    `json:"ip_version"`
+
+	// Remove is set in a request only: a null opt_value, which takes the option
+	// away from the port.
+	Remove bool `json:"-"`
+}
+
+// UnmarshalJSON reads an option and notes a null opt_value in Remove.
+func (o *DHCPOption) UnmarshalJSON(b []byte) error {
+	var wire struct {
+		Name      string  `json:"opt_name"`
+		Value     *string `json:"opt_value"`
+		IPVersion int     `json:"ip_version"`
+	}
+	if err := json.Unmarshal(b, &wire); err != nil {
+		return err
+	}
+	*o = DHCPOption{Name: wire.Name, IPVersion: wire.IPVersion, Remove: wire.Value == nil}
+	if wire.Value != nil {
+		o.Value = *wire.Value
+	}
+	return nil
+}
+
+// VIFDetails tells Nova how to plug the port (dataplane.md section 6.1).
+type VIFDetails struct {
+	PortFilter    bool   `json:"port_filter"`
+	Connectivity  string `json:"connectivity"`
+	OVSHybridPlug bool   `json:"ovs_hybrid_plug"`
+	DatapathType  string `json:"datapath_type"`
+	BridgeName    string `json:"bridge_name"`
+}
+
+// PortStatus is the state of a port's wiring.
+type PortStatus string
+
+// The statuses of a port (api.md section 3.9).
+const (
+	PortActive PortStatus = "ACTIVE"
+	PortDown   PortStatus = "DOWN"
+	PortBuild  PortStatus = "BUILD"
+	PortError  PortStatus = "ERROR"
+)
+
+// Device owners that change how a port is treated (api.md section 3.9).
+const (
+	OwnerDHCP          = "network:dhcp"
+	OwnerNetworkPrefix = "network:"
+	OwnerNeutronPrefix = "neutron:"
+	OwnerComputePrefix = "compute:"
+)
+
+// The vif types that a port's binding can have.
+const (
+	VIFUnbound       = "unbound"
+	VIFOVS           = "ovs"
+	VIFBindingFailed = "binding_failed"
+)
+
+// DeadVLAN is the VLAN of a port that is not filtered or not known yet: br-int
+// drops all of it (dataplane.md section 1.3).
+const DeadVLAN = 4095
+
+// MaxLocalVLAN is the highest VLAN a network can have on a host; 1 is the lowest.
+const MaxLocalVLAN = 4094
+
+// Conntrack zones of ports, above the local VLANs (dataplane.md section 3.5).
+const (
+	MinCTZone = 4097
+	MaxCTZone = 65535
+)

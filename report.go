@@ -1,0 +1,26 @@
+package neutrino
+
+// Report is what a host says of itself: that it has acted on its view up to
+// Revision, and what still differs from the plan.
+type Report struct {
+	Host     string    `json:"host"`
+	Revision int64     `json:"revision"`
+	Pending  []Pending `json:"pending,omitempty"`
+}
+
+// Pending is one object that the host has not realised, and why. Object is
+// "port/<id>", "network/<id>" or "host".
+type Pending struct {
+	Object string `json:"object"`
+	Reason string `json:"reason"`
+}
+
+// PortObject, NetworkObject and HostObject spell the objects of [Pending] and
+// of each item of a plan.
+const HostObject = "host"
+
+// PortObject names a port.
+func PortObject(id ID) string { return "port/" + string(id) }
+
+// NetworkObject names a network.
+func NetworkObject(id ID) string { return "network/" + string(id) }

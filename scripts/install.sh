@@ -1,0 +1,27 @@
+#!/bin/sh
+# Installs the Debian packages that neutrino, its lab and its tests need, and says which.
+set -eu
+packages="openvswitch-switch dnsmasq-base iptables ipset conntrack iproute2 kmod procps util-linux
+	busybox-static qemu-system-x86 cpio xz-utils tcpdump iputils-ping iperf3 netcat-openbsd ethtool
+	python3-openstackclient python3-neutronclient"
+missing=
+for p in $packages; do
+	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+	echo "missing packages:$missing" >&2
+	echo "install them as root: sudo scripts/install.sh" >&2
+	exit 1
+fi
+echo "installing:$missing"
+apt-get update -qq
+# The services of these packages are not wanted on this machine: the lab starts its own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	printf '#!/bin/sh\nexit 101\n' > "$policy"
+	chmod 755 "$policy"
+	trap 'rm -f "$policy"' EXIT INT TERM
+fi
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing

@@ -1,0 +1,70 @@
+// Package view is the station that says what one host must know: a pure
+// projection of the store's snapshot, and which hosts a change touches.
+package view
+
+import (
+	"net/netip"
+
+	"neutrino"
+)
+
+// Host is all that one host must know. It is complete or it is not used: the
+// feed marks completeness. Maps are keyed by the object's ID.
+type Host struct {
+	Name     string
+	Networks map[neutrino.ID]Network
+	Subnets  map[neutrino.ID]neutrino.Subnet
+	// Ports are bound to this host. Their Status, timestamps and revision are
+	// left out (zero): a change of status is no change of the view.
+	Ports map[neutrino.ID]neutrino.Port
+	// Neighbours are the other ports of the networks: those bound to other
+	// hosts and, where this host serves DHCP, those bound to none.
+	Neighbours map[neutrino.ID]Neighbour
+	// Groups are the security groups of Ports, and Rules their rules.
+	Groups map[neutrino.ID]neutrino.SecurityGroup
+	Rules  map[neutrino.ID]neutrino.SecurityGroupRule
+	// Members are the addresses of each group that a rule of Rules names as its
+	// remote group.
+	Members map[neutrino.ID]Members
+}
+
+// Network is a network that is present on the host.
+type Network struct {
+	neutrino.Network
+	LocalVLAN uint16 `json:"local_vlan"`
+	// DHCP is set where this host serves the network.
+	DHCP bool `json:"dhcp"`
+}
+
+// Neighbour is a port of a network of ours that is not bound to this host.
+type Neighbour struct {
+	ID                  neutrino.ID            `json:"id"`
+	NetworkID           neutrino.ID            `json:"network_id"`
+	MAC                 neutrino.MAC           `json:"mac_address"`
+	FixedIPs            []neutrino.FixedIP     `json:"fixed_ips"`
+	AllowedAddressPairs []neutrino.AddressPair `json:"allowed_address_pairs"`
+	DeviceOwner         string                 `json:"device_owner"`
+	ExtraDHCPOpts       []neutrino.DHCPOption  `json:"extra_dhcp_opts"`
+	// Host is where it is bound, "" for nowhere; TunnelIP is that host's tunnel
+	// endpoint, the zero Addr when unknown.
+	Host     string     `json:"host"`
+	TunnelIP netip.Addr `json:"tunnel_ip"`
+}
+
+// Members is what a remote group stands for: the fixed IPs and allowed address
+// pairs of its ports. Each prefix stands once, in sorted order.
+type Members struct {
+	Group    neutrino.ID    `json:"group"`
+	Prefixes []netip.Prefix `json:"prefixes"`
+}
+
+// New is an empty view of a host.
+func New(name string) *Host {
+	return &Host{
+		Name:     name,
+		Networks: map[neutrino.ID]Network{}, Subnets: map[neutrino.ID]neutrino.Subnet{},
+		Ports: map[neutrino.ID]neutrino.Port{}, Neighbours: map[neutrino.ID]Neighbour{},
+		Groups: map[neutrino.ID]neutrino.SecurityGroup{}, Rules: map[neutrino.ID]neutrino.SecurityGroupRule{},
+		Members: map[neutrino.ID]Members{},
+	}
+}
