@@ -1,0 +1,85 @@
+package sqlite
+
+import (
+	"slices"
+	"sync"
+
+	"neutrino/store/engine"
+)
+
+// recent is how many revisions watchers get without reading the database.
+const recent = 2048
+
+// history is what was committed: the newest revision, the last batches, and a
+// channel to wake those who wait for the next.
+type history struct {
+	mu        sync.Mutex
+	rev       int64
+	compacted int64
+	batches   []engine.Batch // the newest ones, dense; only appended to and cut
+	wake      chan struct{}
+	closed    bool
+}
+
+func (h *history) init(rev, compacted int64) {
+	h.rev, h.compacted, h.wake = rev, compacted, make(chan struct{})
+}
+
+func (h *history) newest() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rev
+}
+
+func (h *history) compactedTo() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.compacted
+}
+
+func (h *history) add(batches []engine.Batch, compacted int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.compacted = max(h.compacted, compacted)
+	if len(batches) == 0 {
+		return
+	}
+	if len(h.batches) >= 2*recent {
+		h.batches = slices.Clone(h.batches[len(h.batches)-recent:])
+	}
+	h.batches = append(h.batches, batches...)
+	h.rev = batches[len(batches)-1].Revision
+	if !h.closed {
+		close(h.wake)
+		h.wake = make(chan struct{})
+	}
+}
+
+func (h *history) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.closed = true
+		close(h.wake)
+	}
+}
+
+// since gives the batches from a revision on. older is set when they are no
+// longer in memory; without batches, wake is closed when there are some.
+func (h *history) since(from int64) (batches []engine.Batch, older bool, wake <-chan struct{}, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return nil, false, nil, engine.ErrClosed
+	case from <= h.compacted:
+		return nil, false, nil, engine.ErrCompacted
+	case from > h.rev:
+		return nil, false, h.wake, nil
+	}
+	i := int64(len(h.batches)) - (h.rev - from + 1)
+	if i < 0 {
+		return nil, true, nil, nil
+	}
+	return h.batches[i:len(h.batches):len(h.batches)], false, nil, nil
+}

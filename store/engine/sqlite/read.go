@@ -1,0 +1,203 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+
+	"neutrino/store/engine"
+)
+
+// replay is how many revisions a watcher reads from the database at once.
+const replay = 1024
+
+// reading runs f on a connection inside one read transaction.
+func (e *Engine) reading(ctx context.Context, f func(*sql.Conn) error) (err error) {
+	if e.isClosed() {
+		return engine.ErrClosed
+	}
+	conn := e.conn
+	if e.readers == nil {
+		e.connMu.Lock()
+		defer e.connMu.Unlock()
+	} else {
+		if conn, err = e.readers.Conn(ctx); err != nil {
+			return e.orClosed(err)
+		}
+		defer func() { err = errors.Join(err, conn.Close()) }()
+	}
+	// Without ctx: an interrupted statement must not leave the transaction open.
+	quiet := context.WithoutCancel(ctx)
+	if _, err := conn.ExecContext(quiet, `BEGIN`); err != nil {
+		return e.orClosed(err)
+	}
+	err = f(conn)
+	if _, end := conn.ExecContext(quiet, `ROLLBACK`); end != nil {
+		err = errors.Join(err, end)
+	}
+	return err
+}
+
+// orClosed names the cause of an error that Close brought about.
+func (e *Engine) orClosed(err error) error {
+	if e.isClosed() {
+		return engine.ErrClosed
+	}
+	return err
+}
+
+// Range is that of [engine.Engine].
+func (e *Engine) Range(ctx context.Context, prefix string, at int64) ([]engine.KV, int64, error) {
+	var kvs []engine.KV
+	var rev int64
+	err := e.reading(ctx, func(c *sql.Conn) error {
+		var err error
+		if rev, err = e.readable(ctx, c, at); err != nil {
+			return err
+		}
+		kvs, err = e.list(ctx, c, prefix, rev)
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("sqlite: range %q at %d: %w", prefix, at, err)
+	}
+	return kvs, rev, nil
+}
+
+// readable is the revision to read at, if it is still kept.
+func (e *Engine) readable(ctx context.Context, c *sql.Conn, at int64) (int64, error) {
+	var newest, compacted int64
+	err := c.QueryRowContext(ctx, `SELECT COALESCE((SELECT max(id) FROM kv), 0) >> 16,
+		(SELECT value FROM meta WHERE name = 'compacted')`).Scan(&newest, &compacted)
+	switch {
+	case err != nil:
+		return 0, err
+	case at == 0:
+		return newest, nil
+	case at < compacted:
+		return 0, engine.ErrCompacted
+	case at > newest:
+		return 0, fmt.Errorf("%w: revision %d is not made yet, the newest is %d", engine.ErrInvalid, at, newest)
+	}
+	return at, nil
+}
+
+// upper is a bound above all keys with the prefix. A blob is above every text.
+func upper(prefix string) any {
+	if end := engine.PrefixEnd(prefix); end != "" {
+		return end
+	}
+	return []byte{0}
+}
+
+func (e *Engine) list(ctx context.Context, c *sql.Conn, prefix string, rev int64) ([]engine.KV, error) {
+	rows, err := c.QueryContext(ctx, `SELECT id, key, value, dead FROM kv
+		WHERE key >= ? AND key < ? AND id < ? ORDER BY key, id`, prefix, upper(prefix), (rev+1)<<seqBits)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var kvs []engine.KV
+	last, lastDead := engine.KV{}, true
+	for rows.Next() {
+		var id int64
+		var kv engine.KV
+		var dead bool
+		if err := rows.Scan(&id, &kv.Key, &kv.Value, &dead); err != nil {
+			return nil, err
+		}
+		// The versions of a key come in order: the last one counts.
+		if kv.Key != last.Key && !lastDead {
+			kvs = append(kvs, last)
+		}
+		kv.Mod = id >> seqBits
+		last, lastDead = kv, dead
+	}
+	if !lastDead {
+		kvs = append(kvs, last)
+	}
+	return kvs, rows.Err()
+}
+
+// Watch is that of [engine.Engine].
+func (e *Engine) Watch(ctx context.Context, prefix string, from int64) iter.Seq2[[]engine.Batch, error] {
+	return func(yield func([]engine.Batch, error) bool) {
+		next := max(from, 1)
+		for {
+			batches, err := e.await(ctx, next)
+			if err != nil {
+				yield(nil, fmt.Errorf("sqlite: watch %q from %d: %w", prefix, next, err))
+				return
+			}
+			next = batches[len(batches)-1].Revision + 1
+			if batches = under(batches, prefix); len(batches) > 0 && !yield(batches, nil) {
+				return
+			}
+		}
+	}
+}
+
+// await waits until there are batches from the revision on.
+func (e *Engine) await(ctx context.Context, from int64) ([]engine.Batch, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		batches, older, wake, err := e.history.since(from)
+		switch {
+		case err != nil || len(batches) > 0:
+			return batches, err
+		case older:
+			return e.replay(ctx, from)
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func under(batches []engine.Batch, prefix string) []engine.Batch {
+	var out []engine.Batch
+	for _, b := range batches {
+		if b = engine.Under(b, prefix); len(b.Changes) > 0 {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// replay reads old batches from the database.
+func (e *Engine) replay(ctx context.Context, from int64) ([]engine.Batch, error) {
+	var batches []engine.Batch
+	err := e.reading(ctx, func(c *sql.Conn) error {
+		if _, err := e.readable(ctx, c, from-1); err != nil && from > 1 {
+			return err
+		}
+		rows, err := c.QueryContext(ctx, `SELECT id, key, value, dead FROM kv
+			WHERE id >= ? AND id < ? ORDER BY id`, from<<seqBits, (from+replay)<<seqBits)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id int64
+			var ch engine.Change
+			if err := rows.Scan(&id, &ch.Key, &ch.Value, &ch.Deleted); err != nil {
+				return err
+			}
+			if rev := id >> seqBits; len(batches) == 0 || batches[len(batches)-1].Revision != rev {
+				batches = append(batches, engine.Batch{Revision: rev})
+			}
+			b := &batches[len(batches)-1]
+			b.Changes = append(b.Changes, ch)
+		}
+		return rows.Err()
+	})
+	if err == nil && len(batches) == 0 {
+		err = engine.ErrCompacted
+	}
+	return batches, err
+}

@@ -1,0 +1,236 @@
+// Package sqlite is the store's engine for one machine: one SQLite file (or
+// memory, for tests) with a single writer that commits many transactions with
+// one sync.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	_ "modernc.org/sqlite" // the driver
+
+	"neutrino/store/engine"
+)
+
+// Memory is the path of an engine that keeps nothing after Close.
+const Memory = ":memory:"
+
+// DefaultKeep is how many revisions of history are kept for watchers and for
+// reads of the past.
+const DefaultKeep = 10_000
+
+// Options say where the engine keeps its data and how much of the past.
+type Options struct {
+	Path string // of the file, or Memory
+	Keep int64  // revisions of history, 0 for DefaultKeep
+}
+
+// Engine is an [engine.Engine] on SQLite.
+type Engine struct {
+	keep     int64
+	requests chan *request
+	history  history
+	leases   leases
+
+	lock    *os.File // held while open, so that no second server writes
+	readers *sql.DB  // nil in memory: then reads use the writer's connection
+	db      *sql.DB  // has one connection: conn
+	connMu  sync.Mutex
+	conn    *sql.Conn
+	stmts   statements
+
+	stop     chan struct{} // closed by Close
+	finished chan struct{} // closed by the writer
+	stopped  sync.WaitGroup
+	once     sync.Once
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// kv has a row for each version of a key. Its number is revision<<16 with the
+// position in the revision below: the table grows at its end, in the order of
+// the history, and kv_key finds a key's newest version without reading values.
+const ddl = `
+CREATE TABLE IF NOT EXISTS kv (
+	id INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, dead INTEGER NOT NULL, lease INTEGER NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS kv_key ON kv (key, id, dead);
+CREATE INDEX IF NOT EXISTS kv_lease ON kv (lease) WHERE lease != 0;
+CREATE TABLE IF NOT EXISTS lease (id INTEGER PRIMARY KEY AUTOINCREMENT, ttl INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT OR IGNORE INTO meta VALUES ('compacted', 0);
+INSERT OR IGNORE INTO meta VALUES ('format', 1);`
+
+const (
+	format     = 1 // of the tables above
+	seqBits    = 16
+	maxReaders = 4
+	// checkpointEvery is how often the write-ahead log is copied into the file,
+	// beside the writer rather than in the middle of a commit.
+	checkpointEvery = time.Second
+)
+
+// Open opens the file, or makes it. It fails when another process has it open,
+// when it is damaged, or of a newer format.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	if o.Keep <= 0 {
+		o.Keep = DefaultKeep
+	}
+	e := newEngine(o.Keep)
+	if err := e.open(ctx, o.Path); err != nil {
+		e.release()
+		return nil, fmt.Errorf("sqlite: open %s: %w", o.Path, err)
+	}
+	e.stopped.Go(e.write)
+	e.stopped.Go(e.expire)
+	if e.readers != nil {
+		e.stopped.Go(e.checkpoint)
+	}
+	return e, nil
+}
+
+func newEngine(keep int64) *Engine {
+	return &Engine{
+		keep: keep, requests: make(chan *request, maxGroup),
+		leases: leases{kick: make(chan struct{}, 1)},
+		stop:   make(chan struct{}), finished: make(chan struct{}),
+	}
+}
+
+func (e *Engine) open(ctx context.Context, path string) error {
+	if path != Memory {
+		if err := e.flock(path + ".lock"); err != nil {
+			return err
+		}
+	}
+	var err error
+	if e.db, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)")); err != nil {
+		return err
+	}
+	e.db.SetMaxOpenConns(1)
+	if e.conn, err = e.db.Conn(ctx); err != nil {
+		return err
+	}
+	if _, err = e.conn.ExecContext(ctx, ddl); err != nil {
+		return err
+	}
+	var have int
+	if err := e.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'format'`).Scan(&have); err != nil {
+		return err
+	}
+	if have != format {
+		return fmt.Errorf("format %d, this program knows %d", have, format)
+	}
+	if path != Memory {
+		if e.readers, err = sql.Open("sqlite", dsn(path, "query_only(1)")); err != nil {
+			return err
+		}
+		e.readers.SetMaxOpenConns(maxReaders)
+		e.readers.SetMaxIdleConns(maxReaders)
+	}
+	return e.recall(ctx)
+}
+
+// recall reads what the engine keeps in memory: the newest revision, the
+// compacted one and the leases.
+func (e *Engine) recall(ctx context.Context) error {
+	var rev, compacted int64
+	err := e.conn.QueryRowContext(ctx, `SELECT COALESCE((SELECT max(id) FROM kv), 0) >> 16,
+		(SELECT value FROM meta WHERE name = 'compacted')`).Scan(&rev, &compacted)
+	if err != nil {
+		return err
+	}
+	e.history.init(rev, compacted)
+	if err := e.stmts.prepare(ctx, e.conn); err != nil {
+		return err
+	}
+	return e.leases.load(ctx, e.conn)
+}
+
+func dsn(path, pragma string) string {
+	v := url.Values{"_pragma": {"busy_timeout(2000)", "journal_mode(WAL)", pragma,
+		"wal_autocheckpoint(20000)", "journal_size_limit(67108864)", "cache_size(-32768)"}}
+	if path == Memory {
+		v["_pragma"] = nil
+		return "file::memory:?" + v.Encode()
+	}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: v.Encode()}).String()
+}
+
+func (e *Engine) flock(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("in use by another process: %w", err), f.Close())
+	}
+	e.lock = f
+	return nil
+}
+
+// Close ends the watches, lets what was accepted finish, and closes the file.
+func (e *Engine) Close() error {
+	var err error
+	e.once.Do(func() {
+		close(e.stop)
+		e.history.close()
+		e.stopped.Wait()
+		err = e.release()
+	})
+	return err
+}
+
+func (e *Engine) release() error {
+	var errs []error
+	if e.readers != nil {
+		errs = append(errs, e.readers.Close())
+	}
+	if e.conn != nil {
+		e.stmts.close()
+		errs = append(errs, e.conn.Close())
+	}
+	if e.db != nil {
+		errs = append(errs, e.db.Close())
+	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) isClosed() bool {
+	select {
+	case <-e.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// checkpoint keeps the write-ahead log short.
+func (e *Engine) checkpoint() {
+	tick := time.NewTicker(checkpointEvery)
+	defer tick.Stop()
+	last := e.history.newest()
+	for {
+		select {
+		case <-e.stop:
+			return
+		case <-tick.C:
+		}
+		if rev := e.history.newest(); rev != last {
+			// A failure is that of the disk: the writer reports it, and the next
+			// tick tries again.
+			if _, err := e.readers.Exec(`PRAGMA wal_checkpoint(PASSIVE)`); err == nil {
+				last = rev
+			}
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package store
+
+import (
+	"strconv"
+
+	"neutrino"
+)
+
+// The tables and their indexes, each said once. They are values that never
+// change after the package is initialised; the rows are in a DB.
+var (
+	schema = &tableSet{}
+
+	// Networks by ID.
+	Networks          = newTable(schema, "networks", func(n *neutrino.Network) neutrino.ID { return n.ID })
+	NetworksByProject = newIndex(Networks, "project", func(n *neutrino.Network) string { return n.ProjectID })
+	NetworksByName    = newIndex(Networks, "name", func(n *neutrino.Network) string { return n.Name })
+	// NetworksBySegment has keys made by [Segment].
+	NetworksBySegment = newIndex(Networks, "segment", func(n *neutrino.Network) string {
+		return Segment(n.NetworkType, n.SegmentationID)
+	})
+
+	// Subnets by ID.
+	Subnets          = newTable(schema, "subnets", func(s *neutrino.Subnet) neutrino.ID { return s.ID })
+	SubnetsByNetwork = newIndex(Subnets, "network", func(s *neutrino.Subnet) string { return string(s.NetworkID) })
+	SubnetsByProject = newIndex(Subnets, "project", func(s *neutrino.Subnet) string { return s.ProjectID })
+
+	// Ports by ID.
+	Ports          = newTable(schema, "ports", func(p *neutrino.Port) neutrino.ID { return p.ID })
+	PortsByNetwork = newIndex(Ports, "network", func(p *neutrino.Port) string { return string(p.NetworkID) })
+	PortsByProject = newIndex(Ports, "project", func(p *neutrino.Port) string { return p.ProjectID })
+	// PortsByDevice has ports with a device_id only.
+	PortsByDevice = newMultiIndex(Ports, "device", func(p *neutrino.Port, to []string) []string {
+		return appendSet(to, p.DeviceID)
+	})
+	// PortsByHost has bound ports only.
+	PortsByHost = newMultiIndex(Ports, "host", func(p *neutrino.Port, to []string) []string {
+		return appendSet(to, p.HostID)
+	})
+	// PortsByMAC has keys as MAC.String writes them.
+	PortsByMAC = newIndex(Ports, "mac", func(p *neutrino.Port) string { return p.MAC.String() })
+	// PortsByIP has a port under each of its fixed addresses, as Addr.String
+	// writes them; the same address can stand in many subnets.
+	PortsByIP = newMultiIndex(Ports, "ip", func(p *neutrino.Port, to []string) []string {
+		for _, f := range p.FixedIPs {
+			to = append(to, f.IPAddress.String())
+		}
+		return to
+	})
+	// PortsBySubnet has a port under each subnet it has an address of.
+	PortsBySubnet = newMultiIndex(Ports, "subnet", func(p *neutrino.Port, to []string) []string {
+		for _, f := range p.FixedIPs {
+			to = append(to, string(f.SubnetID))
+		}
+		return to
+	})
+	// PortsByGroup has a port under each of its security groups.
+	PortsByGroup = newMultiIndex(Ports, "group", func(p *neutrino.Port, to []string) []string {
+		for _, g := range p.SecurityGroups {
+			to = append(to, string(g))
+		}
+		return to
+	})
+
+	// SecurityGroups by ID.
+	SecurityGroups  = newTable(schema, "security-groups", func(g *neutrino.SecurityGroup) neutrino.ID { return g.ID })
+	GroupsByProject = newIndex(SecurityGroups, "project", func(g *neutrino.SecurityGroup) string { return g.ProjectID })
+	GroupsByName    = newIndex(SecurityGroups, "name", func(g *neutrino.SecurityGroup) string { return g.Name })
+
+	// SecurityGroupRules by ID.
+	SecurityGroupRules = newTable(schema, "security-group-rules", func(r *neutrino.SecurityGroupRule) neutrino.ID { return r.ID })
+	RulesByGroup       = newIndex(SecurityGroupRules, "group", func(r *neutrino.SecurityGroupRule) string {
+		return string(r.SecurityGroupID)
+	})
+	RulesByProject = newIndex(SecurityGroupRules, "project", func(r *neutrino.SecurityGroupRule) string { return r.ProjectID })
+	// RulesByRemoteGroup has rules with a remote group only.
+	RulesByRemoteGroup = newMultiIndex(SecurityGroupRules, "remote-group", func(r *neutrino.SecurityGroupRule, to []string) []string {
+		return appendSet(to, string(r.RemoteGroupID))
+	})
+
+	// Agents by ID.
+	Agents       = newTable(schema, "agents", func(a *neutrino.Agent) neutrino.ID { return a.ID })
+	AgentsByHost = newIndex(Agents, "host", func(a *neutrino.Agent) string { return a.Host })
+
+	// Hosts by name.
+	Hosts = newTable(schema, "hosts", func(h *neutrino.Host) neutrino.ID { return neutrino.ID(h.Name) })
+
+	// HostNetworks by [HostNetworkID].
+	HostNetworks = newTable(schema, "host-networks", func(h *neutrino.HostNetwork) neutrino.ID {
+		return HostNetworkID(h.Host, h.NetworkID)
+	})
+	HostNetworksByHost    = newIndex(HostNetworks, "host", func(h *neutrino.HostNetwork) string { return h.Host })
+	HostNetworksByNetwork = newIndex(HostNetworks, "network", func(h *neutrino.HostNetwork) string {
+		return string(h.NetworkID)
+	})
+
+	// DHCPBindings by [DHCPBindingID].
+	DHCPBindings = newTable(schema, "dhcp-bindings", func(b *neutrino.DHCPBinding) neutrino.ID {
+		return DHCPBindingID(b.NetworkID, b.Host)
+	})
+	DHCPBindingsByNetwork = newIndex(DHCPBindings, "network", func(b *neutrino.DHCPBinding) string {
+		return string(b.NetworkID)
+	})
+	DHCPBindingsByHost = newIndex(DHCPBindings, "host", func(b *neutrino.DHCPBinding) string { return b.Host })
+)
+
+// Segment is the key of a segment in NetworksBySegment: "gre/17".
+func Segment(typ neutrino.NetworkType, id int64) string {
+	return string(typ) + "/" + strconv.FormatInt(id, 10)
+}
+
+// HostNetworkID is the ID of a row of HostNetworks: "host/network".
+func HostNetworkID(host string, network neutrino.ID) neutrino.ID {
+	return neutrino.ID(host) + "/" + network
+}
+
+// DHCPBindingID is the ID of a row of DHCPBindings: "network/host".
+func DHCPBindingID(network neutrino.ID, host string) neutrino.ID {
+	return network + "/" + neutrino.ID(host)
+}
+
+func appendSet(to []string, key string) []string {
+	if key == "" {
+		return to
+	}
+	return append(to, key)
+}

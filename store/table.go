@@ -1,0 +1,74 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"neutrino"
+)
+
+// tableSet is a list of tables; a DB holds the rows of all of them.
+type tableSet struct{ tables []*tableSpec }
+
+// tableSpec is what the store knows of a table without knowing its type.
+type tableSpec struct {
+	name    string
+	number  int // position in the set and in each snapshot
+	id      func(v any) neutrino.ID
+	decode  func([]byte) (any, error)
+	indexes []*indexSpec
+}
+
+// indexSpec is one secondary index: keys gives the keys of a row.
+type indexSpec struct {
+	name   string
+	table  *tableSpec
+	number int // position among the indexes of the table
+	keys   func(v any, to []string) []string
+}
+
+// Table is a table of rows of one type. It holds no rows itself: a [Reader]
+// does.
+type Table[T any] struct{ spec *tableSpec }
+
+// Name is the table's name in the engine and in a [Change].
+func (t *Table[T]) Name() string { return t.spec.name }
+
+// ID is the ID under which the table keeps the row.
+func (t *Table[T]) ID(v *T) neutrino.ID { return t.spec.id(v) }
+
+// Index finds rows of a table by a key that is a function of the row.
+type Index[T any] struct{ spec *indexSpec }
+
+// Name is the index's name: "ports by network".
+func (ix *Index[T]) Name() string { return ix.spec.table.name + " by " + ix.spec.name }
+
+func newTable[T any](set *tableSet, name string, id func(*T) neutrino.ID) *Table[T] {
+	spec := &tableSpec{
+		name:   name,
+		number: len(set.tables),
+		id:     func(v any) neutrino.ID { return id(v.(*T)) },
+		decode: func(b []byte) (any, error) {
+			v := new(T)
+			if err := json.Unmarshal(b, v); err != nil {
+				return nil, fmt.Errorf("store: row of %s: %w", name, err)
+			}
+			return v, nil
+		},
+	}
+	set.tables = append(set.tables, spec)
+	return &Table[T]{spec}
+}
+
+func newIndex[T any](t *Table[T], name string, key func(*T) string) *Index[T] {
+	return newMultiIndex(t, name, func(v *T, to []string) []string { return append(to, key(v)) })
+}
+
+func newMultiIndex[T any](t *Table[T], name string, keys func(v *T, to []string) []string) *Index[T] {
+	spec := &indexSpec{
+		name: name, table: t.spec, number: len(t.spec.indexes),
+		keys: func(v any, to []string) []string { return keys(v.(*T), to) },
+	}
+	t.spec.indexes = append(t.spec.indexes, spec)
+	return &Index[T]{spec}
+}

@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+
+	"neutrino/store/engine"
+)
+
+// ErrListAgain ends a watch that is too far behind: take a new snapshot and
+// watch from the revision after it.
+var ErrListAgain = errors.New("store: revision is too old to watch from: list again")
+
+// Batch is what one revision changed, in the order of the writes. Changes is
+// empty for a revision that changed claims only.
+type Batch struct {
+	Revision Revision
+	Changes  []Change
+}
+
+// Change is one row's change. Old and New are pointers of the table's type
+// (*neutrino.Port, …), or nil where the row did not or does not exist; they
+// must not be changed.
+type Change struct {
+	Table    string
+	ID       string
+	Old, New any
+	Revision Revision
+}
+
+// Watch yields the changes from the given revision on, that one included and in
+// order: after a snapshot s, Watch(ctx, s.Revision()+1). Each revision is yielded
+// after it is in Snapshot. A slow reader holds nobody up; it ends with
+// [ErrListAgain] when it is too far behind. The last pair has the error: that,
+// engine.ErrClosed, or that of ctx.
+func (db *DB) Watch(ctx context.Context, from Revision) iter.Seq2[Batch, error] {
+	return func(yield func(Batch, error) bool) {
+		next := from
+		for {
+			batches, err := db.await(ctx, next)
+			if err != nil {
+				yield(Batch{}, err)
+				return
+			}
+			for _, b := range batches {
+				if ctx.Err() != nil || !yield(b, nil) {
+					return
+				}
+				next = b.Revision + 1
+			}
+		}
+	}
+}
+
+// await waits until there are batches from the revision on.
+func (db *DB) await(ctx context.Context, from Revision) ([]Batch, error) {
+	for {
+		changed := db.log.changed()
+		batches, err := db.log.since(from)
+		if err != nil || len(batches) > 0 {
+			return batches, err
+		}
+		select {
+		case <-changed:
+		case <-db.closed:
+			return nil, fmt.Errorf("store: watch: %w", engine.ErrClosed)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("store: watch: %w", ctx.Err())
+		}
+	}
+}
+
+// logLength is how many revisions a watcher may be behind, at least.
+const logLength = 8192
+
+// changeLog keeps the last changes for watchers and wakes them.
+type changeLog struct {
+	mu      sync.Mutex
+	floor   Revision // everything after it is in batches
+	batches []Batch  // appended to and cut off only, so that readers share it
+	wake    chan struct{}
+}
+
+func (l *changeLog) init(rev Revision) {
+	l.floor, l.wake = rev, make(chan struct{})
+}
+
+// changed is closed at the next change.
+func (l *changeLog) changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wake
+}
+
+func (l *changeLog) add(batches []Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.batches) >= 2*logLength {
+		l.floor = l.batches[len(l.batches)-logLength-1].Revision
+		l.batches = slices.Clone(l.batches[len(l.batches)-logLength:])
+	}
+	l.batches = append(l.batches, batches...)
+	l.signal()
+}
+
+// reset forgets all changes: watchers behind the revision must list again.
+func (l *changeLog) reset(rev Revision) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.floor, l.batches = rev, nil
+	l.signal()
+}
+
+func (l *changeLog) signal() {
+	close(l.wake)
+	l.wake = make(chan struct{})
+}
+
+func (l *changeLog) since(from Revision) ([]Batch, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if from <= l.floor {
+		return nil, ErrListAgain
+	}
+	i, _ := slices.BinarySearchFunc(l.batches, from, func(b Batch, rev Revision) int {
+		switch {
+		case b.Revision < rev:
+			return -1
+		case b.Revision > rev:
+			return 1
+		}
+		return 0
+	})
+	return l.batches[i:len(l.batches):len(l.batches)], nil
+}
