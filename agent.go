@@ -20,7 +20,7 @@ type Agent struct {
 	Alive            bool      `json:"alive" api:"filter,sort"`
 	Configurations   Opaque    `json:"configurations" api:""`
 	Description      string    `json:"description" api:"put=admin,filter,sort,max=255,null"`
-	AvailabilityZone string    `json:"availability_zone" api:"filter"`
+	AvailabilityZone string    `json:"availability_zone" api:"filter,null"`
 	ResourcesSynced  *bool     `json:"resources_synced" api:""`
 }
 

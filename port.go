@@ -1,9 +1,6 @@
 package neutrino
 
-import (
-	"encoding/json"
-	"net/netip"
-)
+import "net/netip"
 
 // Port is one attachment to a network: /v2.0/ports (api.md section 2.5).
 type Port struct {
@@ -59,23 +56,6 @@ type DHCPOption struct {
 	// Remove is set in a request only: a null opt_value, which takes the option
 	// away from the port.
 	Remove bool `json:"-"`
-}
-
-// UnmarshalJSON reads an option and notes a null opt_value in Remove.
-func (o *DHCPOption) UnmarshalJSON(b []byte) error {
-	var wire struct {
-		Name      string  `json:"opt_name"`
-		Value     *string `json:"opt_value"`
-		IPVersion int     `json:"ip_version"`
-	}
-	if err := json.Unmarshal(b, &wire); err != nil {
-		return err
-	}
-	*o = DHCPOption{Name: wire.Name, IPVersion: wire.IPVersion, Remove: wire.Value == nil}
-	if wire.Value != nil {
-		o.Value = *wire.Value
-	}
-	return nil
 }
 
 // VIFDetails tells Nova how to plug the port (dataplane.md section 6.1).

@@ -1,0 +1,196 @@
+package intent
+
+import (
+	"slices"
+
+	"neutrino"
+	"neutrino/store"
+)
+
+// dhcpBatch is how many networks one registration or heartbeat schedules at
+// most: a transaction has a limit, and the next heartbeat goes on.
+const dhcpBatch = 200
+
+// serveDHCP makes a network's DHCP follow its subnets: while one of them has
+// DHCP, the network is on as many live hosts as configured, each with a port
+// that has an address of each such subnet. It may be called at any time and
+// changes nothing that is right already.
+func serveDHCP(tx *Tx, n *neutrino.Network) error {
+	var wanted []*neutrino.Subnet
+	for _, s := range subnetsOf(tx, n.ID) {
+		if s.EnableDHCP {
+			wanted = append(wanted, s)
+		}
+	}
+	if len(wanted) == 0 {
+		for slot, host := range slots(tx, n.ID) {
+			dropDHCP(tx, n.ID, slot, host)
+		}
+		return nil
+	}
+	for i := range tx.Config.DHCPAgentsPerNetwork {
+		slot := dhcpSlotClaim(n.ID, i)
+		if _, held := tx.Holder(slot); held {
+			continue
+		}
+		a := leastLoaded(tx, n, dhcpHosts(tx))
+		if a == nil {
+			break // comes with the registration of a host
+		}
+		store.Exists(tx.Tx, store.Agents, a.ID) // it may not be deleted meanwhile
+		tx.Claim(slot, a.Host)
+		store.Put(tx.Tx, store.DHCPBindings, &neutrino.DHCPBinding{NetworkID: n.ID, Host: a.Host})
+	}
+	for _, host := range slots(tx, n.ID) {
+		if err := serveFrom(tx, n, host, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slots are the hosts that serve the network, by the claim of each.
+func slots(tx *Tx, network neutrino.ID) map[string]string {
+	all := map[string]string{}
+	for slot, host := range store.Claims(tx.Tx, dhcpSlotPrefix(network)) {
+		all[slot] = host
+	}
+	return all
+}
+
+// dropDHCP ends a host's service for a network.
+func dropDHCP(tx *Tx, network neutrino.ID, slot, host string) {
+	if p := dhcpPort(tx, network, host); p != nil {
+		removePort(tx, p)
+	}
+	tx.Release(slot)
+	store.Delete(tx.Tx, store.DHCPBindings, store.DHCPBindingID(network, host))
+}
+
+// dhcpPort is the port of a network's DHCP server on a host, nil when none.
+func dhcpPort(tx *Tx, network neutrino.ID, host string) *neutrino.Port {
+	for p := range store.By(tx.Tx, store.PortsByDevice, dhcpDeviceID(host, network)) {
+		if p.DeviceOwner == neutrino.OwnerDHCP && p.HostID == host && p.NetworkID == network {
+			return p
+		}
+	}
+	return nil
+}
+
+// dhcpHosts are the agents that a network may be scheduled to now.
+func dhcpHosts(tx *Tx) []*neutrino.Agent {
+	var list []*neutrino.Agent
+	for a := range store.All(tx.Tx, store.Agents) {
+		if a.AgentType == neutrino.AgentDHCP && a.AdminStateUp && AgentAlive(a, tx.Now, tx.Config.AgentDownTime) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// leastLoaded is the one of the agents with the fewest networks whose host can
+// serve this network too and does not yet (dataplane.md section 8); nil if none.
+func leastLoaded(tx *Tx, n *neutrino.Network, among []*neutrino.Agent) *neutrino.Agent {
+	best, least := (*neutrino.Agent)(nil), 0
+	for _, a := range among {
+		if len(n.AvailabilityZoneHints) > 0 && !slices.Contains(n.AvailabilityZoneHints, a.AvailabilityZone) {
+			continue
+		}
+		if _, bound := store.Peek(tx.Tx, store.DHCPBindings, store.DHCPBindingID(n.ID, a.Host)); bound {
+			continue
+		}
+		if _, ok := capable(tx, a.Host, n.NetworkType); !ok {
+			continue
+		}
+		load := store.Count(tx.Tx, store.DHCPBindingsByHost, a.Host)
+		if best == nil || load < least || load == least && a.Host < best.Host {
+			best, least = a, load
+		}
+	}
+	return best
+}
+
+// serveFrom makes or changes the DHCP port on one host.
+func serveFrom(tx *Tx, n *neutrino.Network, host string, wanted []*neutrino.Subnet) error {
+	if old := dhcpPort(tx, n.ID, host); old != nil {
+		p := editPort(tx, old)
+		dhcpAddresses(tx, p, wanted)
+		if !slices.Equal(p.FixedIPs, old.FixedIPs) {
+			tx.touch(p.ID, &p.Standard)
+			store.Put(tx.Tx, store.Ports, p)
+		}
+		return nil
+	}
+	p := &neutrino.Port{
+		ID: tx.newID(), ProjectID: n.ProjectID, NetworkID: n.ID, AdminStateUp: true,
+		DeviceID: dhcpDeviceID(host, n.ID), DeviceOwner: neutrino.OwnerDHCP, HostID: host,
+	}
+	if err := checkPortTexts(p); err != nil {
+		return err
+	}
+	if err := makeMAC(tx, p); err != nil {
+		return err
+	}
+	dhcpAddresses(tx, p, wanted)
+	return addPort(tx, n, p)
+}
+
+// dhcpAddresses gives the port one address of each subnet, the lowest free one,
+// and takes others away. A subnet that is full is left out: its instances have
+// their addresses, and a request for something else must not fail by it; the
+// next change of the network's subnets tries again.
+func dhcpAddresses(tx *Tx, p *neutrino.Port, wanted []*neutrino.Subnet) {
+	present := p.FixedIPs
+	p.FixedIPs = nil
+	for _, s := range wanted {
+		has := false
+		for _, f := range present {
+			if f.SubnetID == s.ID {
+				p.FixedIPs, has = append(p.FixedIPs, f), true
+			}
+		}
+		if has {
+			continue
+		}
+		ip, ok := p.MAC.EUI64(s.CIDR), s.IsAutoAddress()
+		if ok {
+			ok = tx.Claim(ipClaim(s.ID, ip), string(p.ID))
+		} else {
+			ip, ok = freeAddress(tx, s, p)
+		}
+		if ok {
+			p.FixedIPs = append(p.FixedIPs, neutrino.FixedIP{SubnetID: s.ID, IPAddress: ip})
+		}
+	}
+	for _, f := range present {
+		if !slices.Contains(p.FixedIPs, f) {
+			tx.Release(ipClaim(f.SubnetID, f.IPAddress))
+		}
+	}
+}
+
+// scheduleWaiting finds a host for networks whose subnets want DHCP and that
+// have too few, as when they were made before any host was there.
+func scheduleWaiting(tx *Tx) error {
+	hosts := dhcpHosts(tx)
+	done := map[neutrino.ID]bool{}
+	for s := range store.All(tx.Tx, store.Subnets) {
+		if !s.EnableDHCP || done[s.NetworkID] ||
+			store.Count(tx.Tx, store.DHCPBindingsByNetwork, string(s.NetworkID)) >= tx.Config.DHCPAgentsPerNetwork {
+			continue
+		}
+		n, ok := store.Peek(tx.Tx, store.Networks, s.NetworkID)
+		if !ok || leastLoaded(tx, n, hosts) == nil {
+			continue
+		}
+		// Neither the network nor its subnets may change meanwhile.
+		store.Get(tx.Tx, store.Networks, n.ID)
+		if err := serveDHCP(tx, n); err != nil {
+			return err
+		}
+		if done[n.ID] = true; len(done) == dhcpBatch {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package intent
+
+import (
+	"slices"
+	"strings"
+
+	"neutrino"
+	"neutrino/store"
+)
+
+// DefaultGroup is a project's default group with its rules as they will be
+// written on the first request that needs them: until then a list can show
+// them without writing. Their IDs are a function of the project.
+func DefaultGroup(project string) (neutrino.SecurityGroup, []neutrino.SecurityGroupRule) {
+	g := neutrino.SecurityGroup{ID: defaultGroupID(project), Name: neutrino.DefaultGroup, ProjectID: project, Stateful: true}
+	g.Description = "Default security group"
+	var list []neutrino.SecurityGroupRule
+	for _, family := range []neutrino.EtherType{neutrino.IPv4, neutrino.IPv6} {
+		for _, direction := range []neutrino.Direction{neutrino.Ingress, neutrino.Egress} {
+			r := neutrino.SecurityGroupRule{
+				ID:        nameID("default-group." + string(family) + "." + string(direction) + "." + project),
+				ProjectID: project, SecurityGroupID: g.ID, Direction: direction, EtherType: family,
+			}
+			if direction == neutrino.Ingress {
+				r.RemoteGroupID = g.ID
+			}
+			list = append(list, r)
+		}
+	}
+	return g, list
+}
+
+// EnsureDefaultGroup writes the project's default group where it is missing, and
+// returns its ID.
+func EnsureDefaultGroup(tx *Tx, project string) (neutrino.ID, error) {
+	return defaultGroup(tx, project)
+}
+
+func defaultGroup(tx *Tx, project string) (neutrino.ID, error) {
+	if id, held := tx.Holder(defaultGroupClaim(project)); held {
+		return neutrino.ID(id), nil
+	}
+	g, list := DefaultGroup(project)
+	if !tx.Claim(defaultGroupClaim(project), string(g.ID)) {
+		return "", neutrino.Errorf(neutrino.Conflict, "SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
+	}
+	addGroup(tx, &g, list)
+	return g.ID, nil
+}
+
+// addGroup stores a new group with its rules.
+func addGroup(tx *Tx, g *neutrino.SecurityGroup, list []neutrino.SecurityGroupRule) {
+	tx.born(g.ID, &g.Standard)
+	store.Put(tx.Tx, store.SecurityGroups, g)
+	for _, r := range list {
+		tx.born(r.ID, &r.Standard)
+		store.Put(tx.Tx, store.SecurityGroupRules, &r)
+	}
+}
+
+// findGroup gets a group that the caller sees. The caller's own default group
+// is written first where it was only shown so far.
+func findGroup(tx *Tx, id neutrino.ID) (*neutrino.SecurityGroup, error) {
+	if id == defaultGroupID(tx.Caller.ProjectID) {
+		if _, err := defaultGroup(tx, tx.Caller.ProjectID); err != nil {
+			return nil, err
+		}
+	}
+	return find(tx, groups(), id)
+}
+
+// CreateSecurityGroup makes a group with the two rules that let everything out,
+// and the project's default group.
+func CreateSecurityGroup(tx *Tx, g neutrino.SecurityGroup, set neutrino.Fields) (*neutrino.SecurityGroup, error) {
+	project, err := tx.projectFor(g.ProjectID, set)
+	if err != nil {
+		return nil, err
+	}
+	if err := notDefaultName(g.Name); err != nil {
+		return nil, err
+	}
+	if _, err := defaultGroup(tx, project); err != nil {
+		return nil, err
+	}
+	g.ID, g.ProjectID, g.Stateful = tx.newID(), project, true
+	var list []neutrino.SecurityGroupRule
+	for _, family := range []neutrino.EtherType{neutrino.IPv4, neutrino.IPv6} {
+		list = append(list, neutrino.SecurityGroupRule{
+			ID: tx.newID(), ProjectID: project, SecurityGroupID: g.ID,
+			Direction: neutrino.Egress, EtherType: family,
+		})
+	}
+	addGroup(tx, &g, list)
+	return &g, nil
+}
+
+func notDefaultName(name string) error {
+	if !strings.EqualFold(name, neutrino.DefaultGroup) {
+		return nil
+	}
+	return neutrino.Errorf(neutrino.Conflict, "SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
+}
+
+// isDefault reports whether the group is its project's default group.
+func isDefault(tx *Tx, g *neutrino.SecurityGroup) bool {
+	id, _ := tx.Holder(defaultGroupClaim(g.ProjectID))
+	return neutrino.ID(id) == g.ID
+}
+
+// UpdateSecurityGroup changes a group; the default group keeps its name.
+func UpdateSecurityGroup(tx *Tx, id neutrino.ID, change func(*neutrino.SecurityGroup) error, set neutrino.Fields) (*neutrino.SecurityGroup, error) {
+	if _, err := findGroup(tx, id); err != nil {
+		return nil, err
+	}
+	old, err := findOwn(tx, groups(), id, "update")
+	if err != nil {
+		return nil, err
+	}
+	g := *old
+	if err := change(&g); err != nil {
+		return nil, err
+	}
+	switch {
+	case set.Has("name") && isDefault(tx, old):
+		return nil, neutrino.Errorf(neutrino.Conflict, "SecurityGroupCannotUpdateDefault",
+			"Updating default security group not allowed.")
+	case set.Has("name"):
+		if err := notDefaultName(g.Name); err != nil {
+			return nil, err
+		}
+	}
+	tx.touch(id, &g.Standard)
+	store.Put(tx.Tx, store.SecurityGroups, &g)
+	return &g, nil
+}
+
+// DeleteSecurityGroup deletes a group that no port is in, with its rules and
+// with the rules of other groups that name it as their remote group.
+func DeleteSecurityGroup(tx *Tx, id neutrino.ID) error {
+	if _, err := findGroup(tx, id); err != nil {
+		return err
+	}
+	g, err := findOwn(tx, groups(), id, "delete")
+	if err != nil {
+		return err
+	}
+	if isDefault(tx, g) {
+		if !tx.Caller.Admin {
+			return neutrino.Errorf(neutrino.Conflict, "SecurityGroupCannotRemoveDefault",
+				"Insufficient rights for removing default security group.")
+		}
+		tx.Release(defaultGroupClaim(g.ProjectID))
+	}
+	for range store.Claims(tx.Tx, groupUserPrefix(id)) {
+		return neutrino.Errorf(neutrino.Conflict, "SecurityGroupInUse", "Security Group %s in use.", id)
+	}
+	for _, r := range slices.Collect(store.By(tx.Tx, store.RulesByGroup, string(id))) {
+		store.Delete(tx.Tx, store.SecurityGroupRules, r.ID)
+	}
+	for _, r := range slices.Collect(store.By(tx.Tx, store.RulesByRemoteGroup, string(id))) {
+		store.Delete(tx.Tx, store.SecurityGroupRules, r.ID)
+		bumpGroup(tx, r.SecurityGroupID)
+	}
+	store.Delete(tx.Tx, store.SecurityGroups, id)
+	// A port that joins at the same moment makes this run again.
+	tx.RequireNone(groupUserPrefix(id))
+	return nil
+}
+
+// bumpGroup records that the group's rules changed. It also makes two changes
+// of one group's rules follow each other.
+func bumpGroup(tx *Tx, id neutrino.ID) {
+	old, ok := store.Get(tx.Tx, store.SecurityGroups, id)
+	if !ok {
+		return
+	}
+	g := *old
+	tx.touch(id, &g.Standard)
+	store.Put(tx.Tx, store.SecurityGroups, &g)
+}

@@ -1,0 +1,273 @@
+package intent
+
+import (
+	"slices"
+	"strings"
+
+	"neutrino"
+	"neutrino/store"
+)
+
+// maxProfile is the longest binding:profile, bytes (api.md section 3.9).
+const maxProfile = 4095
+
+// clonePort copies a port with its lists, so that the stored one stays as it is.
+func clonePort(old *neutrino.Port) *neutrino.Port {
+	p := *old
+	p.FixedIPs = slices.Clone(old.FixedIPs)
+	p.SecurityGroups = slices.Clone(old.SecurityGroups)
+	p.AllowedAddressPairs = slices.Clone(old.AllowedAddressPairs)
+	p.ExtraDHCPOpts = slices.Clone(old.ExtraDHCPOpts)
+	return &p
+}
+
+// editPort is a copy to change of a port that was found by an index: the port
+// may not change, or go, meanwhile.
+func editPort(tx *Tx, found *neutrino.Port) *neutrino.Port {
+	store.Get(tx.Tx, store.Ports, found.ID)
+	return clonePort(found)
+}
+
+// isTrusted reports whether ports of the owner are the cloud's own: they are
+// not filtered. Only the network's owner may make such ports.
+func isTrusted(owner string) bool {
+	return strings.HasPrefix(owner, neutrino.OwnerNetworkPrefix) || strings.HasPrefix(owner, neutrino.OwnerNeutronPrefix)
+}
+
+// CreatePort makes a port: it allocates a MAC and addresses, attaches security
+// groups and, when a host is named, binds it there.
+func CreatePort(tx *Tx, port neutrino.Port, set neutrino.Fields) (*neutrino.Port, error) {
+	n, err := find(tx, networks(), port.NetworkID)
+	if err != nil {
+		return nil, err
+	}
+	p := clonePort(&port)
+	if p.ProjectID, err = tx.projectFor(p.ProjectID, set); err != nil {
+		return nil, err
+	}
+	if err := portPolicy(tx, n, portRequest{p, postFields(p, set), "create_port"}); err != nil {
+		return nil, err
+	}
+	p.ID = tx.newID()
+	if !set.Has("admin_state_up") {
+		p.AdminStateUp = true
+	}
+	if err := checkPortTexts(p); err != nil {
+		return nil, err
+	}
+	if err := takeMAC(tx, p); err != nil {
+		return nil, err
+	}
+	if set.Has("fixed_ips") || len(p.FixedIPs) > 0 {
+		err = wantedAddresses(tx, p, nil)
+	} else {
+		err = defaultAddresses(tx, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := securePort(tx, n, p, set); err != nil {
+		return nil, err
+	}
+	if err := newDHCPOptions(p); err != nil {
+		return nil, err
+	}
+	return p, addPort(tx, n, p)
+}
+
+// addPort binds a complete new port and stores it.
+func addPort(tx *Tx, n *neutrino.Network, p *neutrino.Port) error {
+	p.Status = neutrino.PortDown
+	if err := bind(tx, n, p); err != nil {
+		return err
+	}
+	tx.born(p.ID, &p.Standard)
+	store.Put(tx.Tx, store.Ports, p)
+	return nil
+}
+
+// postFields are the attributes that a POST names; an attribute with a value
+// counts also where the caller gave no set.
+func postFields(p *neutrino.Port, set neutrino.Fields) neutrino.Fields {
+	return neutrino.Fields{
+		"mac_address":           !p.MAC.IsZero(),
+		"fixed_ips":             set.Has("fixed_ips") || len(p.FixedIPs) > 0,
+		"device_owner":          p.DeviceOwner != "",
+		"port_security_enabled": set.Has("port_security_enabled"),
+		"allowed_address_pairs": len(p.AllowedAddressPairs) > 0,
+		"binding:host_id":       p.HostID != "",
+		"binding:profile":       p.Profile != "" && p.Profile != "{}",
+	}
+}
+
+// portRequest is a port as a request wants it, the attributes that the request
+// names, and the policy rule that it falls under.
+type portRequest struct {
+	port *neutrino.Port
+	set  neutrino.Fields
+	rule string
+}
+
+// portPolicy refuses what only an admin or the network's owner may say (api.md
+// sections 2.5 and 3.3).
+func portPolicy(tx *Tx, n *neutrino.Network, r portRequest) error {
+	if tx.Caller.Admin {
+		return nil
+	}
+	p, set, rule := r.port, r.set, r.rule
+	for _, name := range []string{"binding:host_id", "binding:profile"} {
+		if set.Has(name) {
+			return denied(rule, rule+":"+name)
+		}
+	}
+	if rule == "update_port" && set.Has("mac_address") {
+		return denied(rule, rule+":mac_address")
+	}
+	if owns(tx.Caller, n.ProjectID) {
+		return nil
+	}
+	for _, name := range []string{"mac_address", "port_security_enabled", "allowed_address_pairs"} {
+		if set.Has(name) {
+			return denied(rule, rule+":"+name)
+		}
+	}
+	if set.Has("device_owner") && isTrusted(p.DeviceOwner) {
+		return denied(rule, rule+":device_owner")
+	}
+	if set.Has("fixed_ips") {
+		for _, f := range p.FixedIPs {
+			if f.IPAddress.IsValid() {
+				return denied(rule, rule+":fixed_ips:ip_address")
+			}
+		}
+	}
+	return nil
+}
+
+// checkPortTexts checks what is free text of a limited kind.
+func checkPortTexts(p *neutrino.Port) error {
+	switch p.VNICType {
+	case "":
+		p.VNICType = "normal"
+	case "normal":
+	default:
+		return neutrino.Invalidf("binding:vnic_type '%s' is not supported", p.VNICType)
+	}
+	if p.Profile == "" {
+		p.Profile = "{}"
+	}
+	if len(p.Profile) > maxProfile {
+		return neutrino.Invalidf("binding:profile value too large")
+	}
+	for _, text := range []string{p.DeviceID, p.DeviceOwner, p.HostID} {
+		if hasControl(text) {
+			return neutrino.Invalidf("'%s' has control characters", strings.ToValidUTF8(text, "?"))
+		}
+	}
+	return nil
+}
+
+// UpdatePort changes a port; change gets a copy. A list that the request names
+// replaces the present one, but for extra DHCP options, which are merged.
+func UpdatePort(tx *Tx, id neutrino.ID, change func(*neutrino.Port) error, set neutrino.Fields) (*neutrino.Port, error) {
+	old, n, err := findPort(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !tx.Caller.Admin && !owns(tx.Caller, old.ProjectID) {
+		return nil, denied("update_port")
+	}
+	p := clonePort(old)
+	if err := change(p); err != nil {
+		return nil, err
+	}
+	if err := portPolicy(tx, n, portRequest{p, set, "update_port"}); err != nil {
+		return nil, err
+	}
+	if err := checkPortTexts(p); err != nil {
+		return nil, err
+	}
+	if err := changeMAC(tx, old, p, set); err != nil {
+		return nil, err
+	}
+	if err := changeAddresses(tx, old, p, set); err != nil {
+		return nil, err
+	}
+	if err := changeSecurity(tx, old, p, set); err != nil {
+		return nil, err
+	}
+	if err := mergeDHCPOptions(old, p, set); err != nil {
+		return nil, err
+	}
+	if err := rebind(tx, n, rebinding{old, p}); err != nil {
+		return nil, err
+	}
+	if !p.AdminStateUp {
+		p.Status = neutrino.PortDown
+	}
+	tx.touch(id, &p.Standard)
+	store.Put(tx.Tx, store.Ports, p)
+	return p, nil
+}
+
+// DeletePort deletes a port. The owner of the port or of its network may. A
+// DHCP port comes again while a subnet of the network asks for it.
+func DeletePort(tx *Tx, id neutrino.ID) error {
+	p, n, err := findPort(tx, id)
+	if err != nil {
+		return err
+	}
+	removePort(tx, p)
+	if p.DeviceOwner == neutrino.OwnerDHCP {
+		return serveDHCP(tx, n)
+	}
+	return nil
+}
+
+// findPort gets a port that the caller sees, and its network.
+func findPort(tx *Tx, id neutrino.ID) (*neutrino.Port, *neutrino.Network, error) {
+	p, err := find(tx, ports(), id)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, ok := store.Get(tx.Tx, store.Networks, p.NetworkID)
+	if !ok {
+		return nil, nil, networks().missing(p.NetworkID)
+	}
+	return p, n, nil
+}
+
+// removePort deletes a port and gives back all that it held.
+// One that is gone already is none.
+func removePort(tx *Tx, p *neutrino.Port) {
+	p, ok := store.Get(tx.Tx, store.Ports, p.ID) // nobody may change it meanwhile
+	if !ok {
+		return
+	}
+	tx.Release(macClaim(p.NetworkID, p.MAC))
+	for _, f := range p.FixedIPs {
+		tx.Release(ipClaim(f.SubnetID, f.IPAddress))
+	}
+	for _, g := range p.SecurityGroups {
+		tx.Release(groupUserClaim(g, p.ID))
+	}
+	unbind(tx, p)
+	store.Delete(tx.Tx, store.Ports, p.ID)
+}
+
+// changeAddresses follows a request's fixed_ips, and a new MAC in the subnets
+// where the address is made of it.
+func changeAddresses(tx *Tx, old, p *neutrino.Port, set neutrino.Fields) error {
+	if set.Has("fixed_ips") {
+		return wantedAddresses(tx, p, old.FixedIPs)
+	}
+	p.FixedIPs = slices.Clone(old.FixedIPs)
+	if p.MAC == old.MAC {
+		return nil
+	}
+	p.FixedIPs = slices.DeleteFunc(p.FixedIPs, func(f neutrino.FixedIP) bool {
+		s, ok := store.Peek(tx.Tx, store.Subnets, f.SubnetID)
+		return ok && s.IsAutoAddress()
+	})
+	return wantedAddresses(tx, p, old.FixedIPs)
+}

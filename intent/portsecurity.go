@@ -1,0 +1,150 @@
+package intent
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"neutrino"
+	"neutrino/store"
+)
+
+// securePort sets port security, groups and address pairs of a new port (api.md
+// section 3.3): trusted ports have none, others the default group where the
+// request names none.
+func securePort(tx *Tx, n *neutrino.Network, p *neutrino.Port, set neutrino.Fields) error {
+	if !set.Has("port_security_enabled") {
+		p.PortSecurityEnabled = n.PortSecurityEnabled
+	}
+	if isTrusted(p.DeviceOwner) {
+		p.PortSecurityEnabled, p.SecurityGroups, p.AllowedAddressPairs = false, nil, nil
+		return nil
+	}
+	if !p.PortSecurityEnabled {
+		return checkUnsecured(p)
+	}
+	if !set.Has("security_groups") && len(p.SecurityGroups) == 0 {
+		g, err := defaultGroup(tx, p.ProjectID)
+		if err != nil {
+			return err
+		}
+		p.SecurityGroups = []neutrino.ID{g}
+	} else if err := checkGroups(tx, p); err != nil {
+		return err
+	}
+	claimGroups(tx, nil, p)
+	return checkPairs(tx.Config, p)
+}
+
+// checkUnsecured refuses groups and pairs on a port without port security.
+func checkUnsecured(p *neutrino.Port) error {
+	if len(p.SecurityGroups) > 0 {
+		return neutrino.Errorf(neutrino.Invalid, "PortSecurityAndIPRequiredForSecurityGroups",
+			"Port security must be enabled and port must have an IP address in order to use security groups.")
+	}
+	if len(p.AllowedAddressPairs) > 0 {
+		return neutrino.Errorf(neutrino.Conflict, "AddressPairAndPortSecurityRequired",
+			"Port Security must be enabled in order to have allowed address pairs on a port.")
+	}
+	return nil
+}
+
+// changeSecurity follows a request's port security, groups and pairs.
+func changeSecurity(tx *Tx, old, p *neutrino.Port, set neutrino.Fields) error {
+	if !p.PortSecurityEnabled && !set.Has("security_groups") && len(p.SecurityGroups) > 0 {
+		return neutrino.Errorf(neutrino.Conflict, "PortSecurityPortHasSecurityGroup",
+			"Port has security group associated. Cannot disable port security or IP address until security group is removed.")
+	}
+	if !p.PortSecurityEnabled {
+		if err := checkUnsecured(p); err != nil {
+			return err
+		}
+	}
+	if set.Has("security_groups") {
+		if err := checkGroups(tx, p); err != nil {
+			return err
+		}
+		claimGroups(tx, old, p)
+	}
+	if set.Has("allowed_address_pairs") {
+		return checkPairs(tx.Config, p)
+	}
+	return nil
+}
+
+// checkGroups refuses groups that the caller does not see, and takes each once.
+func checkGroups(tx *Tx, p *neutrino.Port) error {
+	var list []neutrino.ID
+	var unknown []string
+	for _, id := range p.SecurityGroups {
+		g, ok := store.Peek(tx.Tx, store.SecurityGroups, id)
+		switch {
+		case !ok || !VisibleSecurityGroup(tx.Caller, tx.Tx, g) && g.ProjectID != p.ProjectID:
+			unknown = append(unknown, string(id))
+		case !slices.Contains(list, id):
+			list = append(list, id)
+		}
+	}
+	if len(unknown) > 0 {
+		return groups().missing(neutrino.ID(strings.Join(unknown, ", ")))
+	}
+	p.SecurityGroups = list
+	return nil
+}
+
+// claimGroups notes that the port uses its groups, so that none of them can be
+// deleted, and no longer those that the old one had.
+func claimGroups(tx *Tx, old, p *neutrino.Port) {
+	var had []neutrino.ID
+	if old != nil {
+		had = old.SecurityGroups
+	}
+	for _, id := range p.SecurityGroups {
+		store.Exists(tx.Tx, store.SecurityGroups, id)
+		if !slices.Contains(had, id) {
+			tx.Claim(groupUserClaim(id, p.ID), string(p.ID))
+		}
+	}
+	for _, id := range had {
+		if !slices.Contains(p.SecurityGroups, id) {
+			tx.Release(groupUserClaim(id, p.ID))
+		}
+	}
+}
+
+// checkPairs checks the allowed address pairs: at most so many, each once, and
+// only addresses that a frame can come from.
+func checkPairs(c *Config, p *neutrino.Port) error {
+	if len(p.AllowedAddressPairs) > c.MaxAllowedAddressPair {
+		return neutrino.Errorf(neutrino.Invalid, "AllowedAddressPairExhausted",
+			"The number of allowed address pair exceeds the maximum %d.", c.MaxAllowedAddressPair)
+	}
+	seen := map[neutrino.AddressPair]bool{}
+	for _, pair := range p.AllowedAddressPairs {
+		if pair.IPAddress == (netip.Prefix{}) {
+			return neutrino.Errorf(neutrino.Invalid, "AllowedAddressPairsMissingIP",
+				"AllowedAddressPair must contain ip_address")
+		}
+		a := pair.IPAddress.Addr()
+		if !pair.IPAddress.IsValid() || !plain(a) || a.IsMulticast() {
+			return neutrino.Invalidf("'%s' is not a valid IP address of a pair", pair.IPAddress)
+		}
+		if pair.MAC[0]&1 != 0 {
+			return neutrino.Invalidf("'%s' is not a valid MAC address of a pair", pair.MAC)
+		}
+		mac := "None"
+		if !pair.MAC.IsZero() {
+			mac = pair.MAC.String()
+		}
+		key := pair
+		if key.MAC.IsZero() {
+			key.MAC = p.MAC
+		}
+		if seen[key] {
+			return neutrino.Errorf(neutrino.Invalid, "DuplicateAddressPairInRequest",
+				"Request contains duplicate address pair: mac_address %s ip_address %s.", mac, pair.IPAddress)
+		}
+		seen[key] = true
+	}
+	return nil
+}

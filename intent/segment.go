@@ -1,0 +1,112 @@
+package intent
+
+import (
+	"slices"
+
+	"neutrino"
+)
+
+// segmentProbes is how many random keys are tried before the ranges are
+// searched one by one.
+const segmentProbes = 64
+
+// takeSegment claims a segment for the network: the one that an admin names, or
+// a random free one of the tenants' types (api.md section 3.1).
+func takeSegment(tx *Tx, n *neutrino.Network) error {
+	if n.NetworkType != "" || n.PhysicalNetwork != "" || n.SegmentationID != 0 {
+		return takeProviderSegment(tx, n)
+	}
+	for _, t := range tx.Config.TenantNetworkTypes {
+		if freeSegment(tx, n, t) {
+			return nil
+		}
+	}
+	return noSegment()
+}
+
+func noSegment() error {
+	return neutrino.Errorf(neutrino.Unavailable, "NoNetworkAvailable",
+		"Unable to create the network. No tenant network is available for allocation.")
+}
+
+// takeProviderSegment checks and claims what an admin asked for. A key outside
+// of the configured ranges is allowed.
+func takeProviderSegment(tx *Tx, n *neutrino.Network) error {
+	switch {
+	case n.NetworkType == "":
+		return neutrino.Invalidf("network_type required")
+	case !n.NetworkType.IsTunnel() || !enabled(tx.Config, n.NetworkType):
+		return neutrino.Invalidf("network_type value '%s' not supported", n.NetworkType)
+	case n.PhysicalNetwork != "":
+		return neutrino.Invalidf("provider:physical_network specified for %s network", n.NetworkType)
+	case n.SegmentationID < 0 || n.SegmentationID > n.NetworkType.MaxSegmentationID():
+		return neutrino.Invalidf("segmentation_id out of range (%d through %d)", 1, n.NetworkType.MaxSegmentationID())
+	case n.SegmentationID == 0:
+		if !freeSegment(tx, n, n.NetworkType) {
+			return noSegment()
+		}
+		return nil
+	}
+	if !tx.Claim(segmentClaim(n.NetworkType, n.SegmentationID), string(n.ID)) {
+		return neutrino.Errorf(neutrino.Conflict, "TunnelIdInUse",
+			"Unable to create the network. The tunnel ID %d is in use.", n.SegmentationID)
+	}
+	return nil
+}
+
+// enabled reports whether the operator gave the type: as a tenants' type or
+// with ranges of its own.
+func enabled(c *Config, t neutrino.NetworkType) bool {
+	return len(c.TunnelRanges[t]) > 0 || slices.Contains(c.TenantNetworkTypes, t)
+}
+
+// freeSegment claims a random free key of the type's ranges for the network.
+func freeSegment(tx *Tx, n *neutrino.Network, t neutrino.NetworkType) bool {
+	ranges := tx.Config.TunnelRanges[t]
+	var total uint64
+	for _, r := range ranges {
+		total += rangeSize(r)
+	}
+	if total == 0 {
+		return false
+	}
+	take := func(i uint64, claim func(key, owner string) bool) bool {
+		key := rangeAt(ranges, i)
+		if !claim(segmentClaim(t, key), string(n.ID)) {
+			return false
+		}
+		n.NetworkType, n.SegmentationID = t, key
+		return true
+	}
+	for range min(segmentProbes, total) {
+		if take(tx.Rand.Uint64N(total), tx.ClaimFree) {
+			return true
+		}
+	}
+	start := tx.Rand.Uint64N(total)
+	for i := range total {
+		if take((start+i)%total, tx.Claim) {
+			return true
+		}
+	}
+	return false
+}
+
+func rangeSize(r Range) uint64 {
+	if r.Min < 1 || r.Max < r.Min {
+		return 0
+	}
+	return uint64(r.Max - r.Min + 1)
+}
+
+// rangeAt is the i-th key of the ranges together.
+func rangeAt(ranges []Range, i uint64) int64 {
+	for _, r := range ranges {
+		if n := rangeSize(r); i < n {
+			return r.Min + int64(i)
+		} else {
+			i -= n
+		}
+	}
+	return 0
+}
