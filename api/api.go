@@ -1,0 +1,192 @@
+// Package api is the station that speaks HTTP: the Networking API v2.0 in its
+// wire form, with filters, sorting, pages and error bodies. It turns a request
+// into nouns for intent, and nouns into an answer.
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"neutrino"
+	"neutrino/intent"
+	"neutrino/store"
+)
+
+// Options are what an operator sets for the API. The names in brackets are
+// Neutron's options.
+type Options struct {
+	// LinkPrefix [network_link_prefix] replaces scheme and host in links; empty
+	// takes them from the request.
+	LinkPrefix string
+	// MaxPage [pagination_max_limit] is the longest page of a list; 0 or less is
+	// no limit.
+	MaxPage int
+	// RefuseBulk is the opposite of [allow_bulk].
+	RefuseBulk bool
+	// MaxBody [max_request_body_size] is the longest body in bytes; 0 means
+	// [DefaultMaxBody].
+	MaxBody int64
+	// Log gets a line for each request; nil means slog.Default().
+	Log *slog.Logger
+}
+
+// DefaultMaxBody is the longest request body in bytes, enough for a bulk
+// request of some thousand ports.
+const DefaultMaxBody = 4 << 20
+
+// The deadlines of a connection: a client that sends or reads more slowly
+// loses it.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 2 * time.Minute
+	idleTimeout       = 2 * time.Minute
+)
+
+// api answers requests. It never changes after New.
+type api struct {
+	svc  *intent.Service
+	db   *store.DB
+	opts Options
+
+	resources  map[string]resource // by path
+	order      []resource
+	extensions []byte // the whole list, as it is answered
+}
+
+// New makes the handler of the whole API on a service and its store. Callers
+// are who they say they are (auth_strategy = noauth): listen on loopback only.
+func New(svc *intent.Service, db *store.DB, opts Options) http.Handler {
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	if opts.MaxBody == 0 {
+		opts.MaxBody = DefaultMaxBody
+	}
+	a := &api{svc: svc, db: db, opts: opts, order: resources(svc.Config()), resources: map[string]resource{}}
+	for _, r := range a.order {
+		a.resources[r.called().path] = r
+	}
+	a.extensions = extensionList()
+	return a
+}
+
+// Server wraps the handler in a server with deadlines against slow clients.
+// The requests' contexts come from ctx.
+func Server(ctx context.Context, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+}
+
+// call is one request as the resources see it.
+type call struct {
+	api    *api
+	ctx    context.Context
+	caller intent.Caller
+	method string
+	header http.Header
+	base   string // scheme and host for links
+	path   string // as asked for
+	query  url.Values
+	body   []byte
+}
+
+// view is the newest state, as the caller sees it.
+func (c *call) view() view {
+	return view{Reader: c.api.db.Snapshot(), caller: c.caller, now: time.Now().UTC()}
+}
+
+// link is the address of the same collection with other parameters.
+func (c *call) link(params url.Values) string {
+	return c.base + c.path + "?" + params.Encode()
+}
+
+// newCall reads a request. The limit of the body is the option's.
+func (a *api) newCall(w http.ResponseWriter, r *http.Request, requestID string) (*call, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badRequest("The query string is malformed")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.opts.MaxBody))
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	return &call{
+		api: a, ctx: r.Context(), caller: noauth(r.Header, requestID), method: r.Method, header: r.Header,
+		base: a.base(r), path: r.URL.EscapedPath(), query: query, body: body,
+	}, nil
+}
+
+// base is the scheme and host that links begin with (api.md section 1.1).
+func (a *api) base(r *http.Request) string {
+	if a.opts.LinkPrefix != "" {
+		return strings.TrimRight(a.opts.LinkPrefix, "/")
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if p := r.Header.Get("X-Forwarded-Proto"); p == "http" || p == "https" {
+		scheme = p
+	}
+	return scheme + "://" + r.Host
+}
+
+// segments splits a path; the .json that old clients append says nothing.
+func segments(escaped string) ([]string, error) {
+	escaped = strings.TrimSuffix(strings.Trim(escaped, "/"), ".json")
+	if escaped == "" {
+		return nil, nil
+	}
+	parts := strings.Split(escaped, "/")
+	for i, p := range parts {
+		s, err := url.PathUnescape(p)
+		if err != nil {
+			return nil, badRequest("The path is malformed")
+		}
+		parts[i] = s
+	}
+	return parts, nil
+}
+
+// route finds what answers the request.
+func (a *api) route(c *call) (*reply, error) {
+	parts, err := segments(c.path)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(parts) == 0:
+		return a.versions(c)
+	case parts[0] != "v2.0":
+		return nil, noResource()
+	case len(parts) == 1:
+		return a.roots(c)
+	case parts[1] == "extensions":
+		return a.showExtensions(c, parts[2:])
+	case parts[1] == "quotas":
+		return a.quotas(c, parts[2:])
+	case parts[1] == "availability_zones" && len(parts) == 2:
+		return zoneList(c)
+	}
+	res := a.resources[parts[1]]
+	switch {
+	case res == nil || len(parts) > 3:
+		return nil, noResource()
+	case len(parts) == 2:
+		return res.collection(c)
+	}
+	return res.item(c, neutrino.ID(parts[2]))
+}

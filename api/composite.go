@@ -1,0 +1,310 @@
+package api
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"unicode/utf8"
+
+	"neutrino"
+)
+
+// decodeComposite parses the lists of the nouns.
+func decodeComposite(a *attribute, p, raw any) (err error) {
+	switch v := p.(type) {
+	case *[]string:
+		*v, err = decodeList(a, raw, "'%s' is not a list", hintItem)
+	case *[]neutrino.ID:
+		return decodeIDs(a, v, raw)
+	case *[]netip.Addr:
+		*v, err = decodeList(a, noneIsEmpty(raw), "Invalid data format for nameserver: '%s'", addressItem)
+	case *[]neutrino.Pool:
+		*v, err = decodeList(a, raw, "Invalid data format for IP pool: '%s'", poolItem)
+	case *[]neutrino.HostRoute:
+		return decodeHostRoutes(a, v, raw)
+	case *[]neutrino.FixedIP:
+		return decodeFixedIPs(a, v, raw)
+	case *[]neutrino.AddressPair:
+		return decodePairs(a, v, raw)
+	case *[]neutrino.DHCPOption:
+		*v, err = decodeList(a, noneIsEmpty(raw), "Invalid data format for extra_dhcp_opts: '%s'", dhcpOptionItem)
+	default:
+		return neutrino.Errorf(neutrino.Internal, typeInternal, "attribute %s has no parser", a.name)
+	}
+	if err == nil {
+		if nameservers, ok := p.(*[]netip.Addr); ok {
+			return refuseDuplicates(a, *nameservers)
+		}
+	}
+	return err
+}
+
+func refuseDuplicates(a *attribute, list []netip.Addr) error {
+	for i, n := range list {
+		if slices.Contains(list[:i], n) {
+			return badValue(a.name, "Duplicate nameserver '%s'", n)
+		}
+	}
+	return nil
+}
+
+func noneIsEmpty(raw any) any {
+	if raw == nil {
+		return []any{}
+	}
+	return raw
+}
+
+// decodeList parses each item of a JSON array; format is the complaint about
+// something else than an array.
+func decodeList[E any](a *attribute, raw any, format string, item func(*attribute, any) (E, error)) ([]E, error) {
+	list, ok := raw.([]any)
+	if !ok {
+		return nil, badValue(a.name, format, show(raw))
+	}
+	out := make([]E, 0, len(list))
+	for _, r := range list {
+		e, err := item(a, r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+func hintItem(a *attribute, raw any) (string, error) {
+	s, ok := raw.(string)
+	if !ok {
+		return "", badValue(a.name, "'%s' is not a valid string", show(raw))
+	}
+	if utf8.RuneCountInString(s) > 255 {
+		return "", badValue(a.name, "'%s' exceeds maximum length of 255", show(s))
+	}
+	return s, nil
+}
+
+func addressItem(a *attribute, raw any) (netip.Addr, error) {
+	ip, ok := address(raw)
+	if !ok {
+		return ip, badValue(a.name, "'%s' is not a valid nameserver", show(raw))
+	}
+	return ip, nil
+}
+
+// decodeIDs parses a list of UUIDs; null is the empty list and a repeated id
+// counts once (api.md section 3.3).
+func decodeIDs(a *attribute, p *[]neutrino.ID, raw any) error {
+	list, ok := noneIsEmpty(raw).([]any)
+	if !ok {
+		return badValue(a.name, "'%s' is not a list", show(raw))
+	}
+	ids := make([]neutrino.ID, 0, len(list))
+	for _, r := range list {
+		s, ok := r.(string)
+		if !ok || !neutrino.IsUUID(s) {
+			return badValue(a.name, "'%s' is not a valid UUID", show(r))
+		}
+		if !slices.Contains(ids, neutrino.ID(s)) {
+			ids = append(ids, neutrino.ID(s))
+		}
+	}
+	*p = ids
+	return nil
+}
+
+// strictKeys checks that an object has exactly the named keys.
+func strictKeys(raw any, keys ...string) (object, bool) {
+	o, ok := raw.(object)
+	if !ok || len(o) != len(keys) {
+		return nil, false
+	}
+	for _, k := range keys {
+		if _, ok := o[k]; !ok {
+			return nil, false
+		}
+	}
+	return o, true
+}
+
+func poolItem(a *attribute, raw any) (neutrino.Pool, error) {
+	o, ok := strictKeys(raw, "start", "end")
+	if !ok {
+		return neutrino.Pool{}, badValue(a.name, "Invalid data format for IP pool: '%s'", show(raw))
+	}
+	var p neutrino.Pool
+	if p.Start, ok = address(o["start"]); !ok {
+		return p, badValue(a.name, "'%s' is not a valid IP address", show(o["start"]))
+	}
+	if p.End, ok = address(o["end"]); !ok {
+		return p, badValue(a.name, "'%s' is not a valid IP address", show(o["end"]))
+	}
+	return p, nil
+}
+
+func decodeHostRoutes(a *attribute, p *[]neutrino.HostRoute, raw any) error {
+	routes, err := decodeList(a, noneIsEmpty(raw), "Invalid data format for hostroute: '%s'", hostRouteItem)
+	if err != nil {
+		return err
+	}
+	for i, r := range routes {
+		if slices.Contains(routes[:i], r) {
+			return badValue(a.name, "Duplicate hostroute '%s via %s'", r.Destination, r.Nexthop)
+		}
+	}
+	*p = routes
+	return nil
+}
+
+func hostRouteItem(a *attribute, raw any) (neutrino.HostRoute, error) {
+	var r neutrino.HostRoute
+	o, ok := strictKeys(raw, "destination", "nexthop")
+	if !ok {
+		return r, badValue(a.name, "Invalid data format for hostroute: '%s'", show(raw))
+	}
+	if r.Destination, ok = subnetPrefix(o["destination"]); !ok {
+		return r, badValue(a.name, "'%s' is not a valid IP subnet", show(o["destination"]))
+	}
+	if r.Nexthop, ok = address(o["nexthop"]); !ok {
+		return r, badValue(a.name, "'%s' is not a valid IP address", show(o["nexthop"]))
+	}
+	r.Destination = r.Destination.Masked()
+	return r, nil
+}
+
+func decodeFixedIPs(a *attribute, p *[]neutrino.FixedIP, raw any) error {
+	ips, err := decodeList(a, raw, "Invalid data format for fixed IP: '%s'", fixedIPItem)
+	if err != nil {
+		return err
+	}
+	seen := map[netip.Addr]bool{}
+	for _, ip := range ips {
+		if ip.IPAddress.IsValid() && seen[ip.IPAddress] {
+			return badValue(a.name, "Duplicate IP address '%s'", ip.IPAddress)
+		}
+		seen[ip.IPAddress] = true
+	}
+	*p = ips
+	return nil
+}
+
+func fixedIPItem(a *attribute, raw any) (neutrino.FixedIP, error) {
+	var f neutrino.FixedIP
+	o, ok := raw.(object)
+	if !ok || len(o) == 0 {
+		return f, badValue(a.name, "Invalid data format for fixed IP: '%s'", show(raw))
+	}
+	for key, v := range o {
+		switch key {
+		case "ip_address":
+			if f.IPAddress, ok = address(v); !ok {
+				return f, badValue(a.name, "'%s' is not a valid IP address", show(v))
+			}
+		case "subnet_id":
+			s, ok := v.(string)
+			if !ok || !neutrino.IsUUID(s) {
+				return f, badValue(a.name, "'%s' is not a valid UUID", show(v))
+			}
+			f.SubnetID = neutrino.ID(s)
+		default:
+			return f, badValue(a.name, "Unexpected keys supplied: %s", show(key))
+		}
+	}
+	return f, nil
+}
+
+func decodePairs(a *attribute, p *[]neutrino.AddressPair, raw any) error {
+	pairs, err := decodeList(a, noneIsEmpty(raw), "Allowed address pairs must be a list, not '%s'", pairItem)
+	if err != nil {
+		return err
+	}
+	for i, pair := range pairs {
+		if slices.Contains(pairs[:i], pair) {
+			mac := pair.MAC.String()
+			if pair.MAC.IsZero() {
+				mac = show(nil)
+			}
+			return neutrino.Errorf(neutrino.Invalid, "DuplicateAddressPairInRequest",
+				"Request contains duplicate address pair: mac_address %s ip_address %s.", mac, pairText(pair))
+		}
+	}
+	*p = pairs
+	return nil
+}
+
+// pairText spells the address of a pair as the API shows it.
+func pairText(p neutrino.AddressPair) string {
+	if p.IPAddress.IsSingleIP() {
+		return p.IPAddress.Addr().String()
+	}
+	return p.IPAddress.String()
+}
+
+func pairItem(a *attribute, raw any) (neutrino.AddressPair, error) {
+	var p neutrino.AddressPair
+	o, ok := raw.(object)
+	if !ok {
+		return p, badValue(a.name, "'%s' is not a dictionary", show(raw))
+	}
+	if _, ok := o["ip_address"]; !ok {
+		return p, neutrino.Errorf(neutrino.Invalid, "AllowedAddressPairsMissingIP",
+			"AllowedAddressPair must contain ip_address")
+	}
+	for key, v := range o {
+		switch key {
+		case "ip_address":
+			if p.IPAddress, ok = addressOrPrefix(v); !ok {
+				return p, badValue(a.name, "'%s' is not a valid IP address or IP subnet", show(v))
+			}
+		case "mac_address":
+			if err := decodeMAC(a, &p.MAC, v); err != nil {
+				return p, err
+			}
+		default:
+			return p, badValue(a.name, "Unexpected keys supplied: %s", show(key))
+		}
+	}
+	return p, nil
+}
+
+func addressOrPrefix(raw any) (netip.Prefix, bool) {
+	if ip, ok := address(raw); ok {
+		return netip.PrefixFrom(ip, ip.BitLen()), true
+	}
+	p, ok := subnetPrefix(raw)
+	return p.Masked(), ok
+}
+
+func dhcpOptionItem(a *attribute, raw any) (neutrino.DHCPOption, error) {
+	d := neutrino.DHCPOption{IPVersion: 4}
+	o, ok := raw.(object)
+	if !ok {
+		return d, badValue(a.name, "'%s' is not a dictionary", show(raw))
+	}
+	for key := range o {
+		if key != "opt_name" && key != "opt_value" && key != "ip_version" {
+			return d, badValue(a.name, "Unexpected keys supplied: %s", show(key))
+		}
+	}
+	if d.Name, ok = o["opt_name"].(string); !ok {
+		return d, badValue(a.name, "'%s' is not a valid opt_name", show(o["opt_name"]))
+	}
+	if v, ok := o["ip_version"]; ok {
+		n, ok := integer(v)
+		if !ok || n != 4 && n != 6 {
+			return d, badValue(a.name, "'%s' is not in [4, 6]", show(v))
+		}
+		d.IPVersion = int(n)
+	}
+	switch v := o["opt_value"].(type) {
+	case nil:
+		d.Remove = true
+	case json.Number:
+		d.Value = v.String()
+	case string:
+		d.Value = v
+	default:
+		return d, badValue(a.name, "'%s' is not a valid string", show(v))
+	}
+	return d, nil
+}

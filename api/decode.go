@@ -1,0 +1,187 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"neutrino"
+)
+
+// object is a JSON object as a client sent it. Numbers are json.Number.
+type object = map[string]any
+
+// parseBody reads the one JSON object of a request; no body at all is an empty
+// object.
+func parseBody(body []byte) (object, error) {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return object{}, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var raw any
+	if err := d.Decode(&raw); err != nil {
+		return nil, badRequest("Body contains invalid data")
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, badRequest("Body contains invalid data")
+	}
+	o, ok := raw.(object)
+	if !ok {
+		return nil, badRequest("Body contains invalid data")
+	}
+	return o, nil
+}
+
+// unwrapOne finds the object that a body wraps in its singular key.
+func unwrapOne(body object, one string) (object, error) {
+	raw, ok := body[one]
+	if !ok || raw == nil {
+		return nil, badRequest("Unable to find '%s' in request body", one)
+	}
+	o, ok := raw.(object)
+	if !ok {
+		return nil, badRequest("Body contains invalid data")
+	}
+	return o, nil
+}
+
+// unwrapMany finds the objects of a bulk body; each may be wrapped again.
+func unwrapMany(body object, one, many string) ([]object, error) {
+	list, ok := body[many].([]any)
+	if !ok {
+		return nil, badRequest("Body contains invalid data")
+	}
+	if len(list) == 0 {
+		return nil, badRequest("Resources required")
+	}
+	items := make([]object, 0, len(list))
+	for _, raw := range list {
+		o, ok := raw.(object)
+		if !ok {
+			return nil, badRequest("Body contains invalid data")
+		}
+		if inner, ok := o[one]; ok {
+			if o, ok = inner.(object); !ok {
+				return nil, badRequest("Body contains invalid data")
+			}
+		}
+		items = append(items, o)
+	}
+	return items, nil
+}
+
+// foldProject leaves project_id alone of the two names of the owner
+// (api.md section 1.5).
+func foldProject(o object) (object, error) {
+	tenant, ok := o["tenant_id"]
+	if !ok {
+		return o, nil
+	}
+	if project, both := o["project_id"]; both && spell(project) != spell(tenant) {
+		return nil, badRequest("'project_id' and 'tenant_id' do not match")
+	}
+	folded := make(object, len(o))
+	for k, v := range o {
+		folded[k] = v
+	}
+	delete(folded, "tenant_id")
+	folded["project_id"] = tenant
+	return folded, nil
+}
+
+// request is one decoded object of a POST or PUT.
+type request[T any] struct {
+	noun T
+	set  neutrino.Fields // the attributes that the client named
+}
+
+// verb tells a POST from a PUT where the rules differ.
+type verb int
+
+const (
+	post verb = iota
+	put
+)
+
+// may is who may send the attribute with this verb.
+func (v verb) may(a *attribute) access {
+	if v == post {
+		return a.post
+	}
+	return a.put
+}
+
+// decode turns a JSON object into a noun: which attributes may be there, which
+// must, and what their values are (api.md section 1.2).
+func (k *kind[T]) decode(v verb, raw object) (*request[T], error) {
+	raw, err := foldProject(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.checkNames(v, raw); err != nil {
+		return nil, err
+	}
+	req := &request[T]{set: make(neutrino.Fields, len(raw))}
+	for _, a := range k.attrs.list {
+		value, given := raw[a.name]
+		if !given {
+			if v != post || !a.defaulted {
+				continue
+			}
+			value = a.initial
+		}
+		if err := k.decodeAttribute(a, &req.noun, value); err != nil {
+			return nil, err
+		}
+		if given {
+			req.set[a.name] = true
+		}
+	}
+	return req, nil
+}
+
+func (k *kind[T]) decodeAttribute(a *attribute, row *T, value any) error {
+	if parse := k.parse[a.name]; parse != nil {
+		return parse(row, value)
+	}
+	return decodeValue(a, a.of(row), value)
+}
+
+// checkNames refuses attributes that are unknown, that the verb does not take,
+// and a POST without a required one.
+func (k *kind[T]) checkNames(v verb, raw object) error {
+	var unknown, refused []string
+	for name := range raw {
+		a := k.attrs.byName[name]
+		switch {
+		case a == nil && !k.isComputed(name):
+			unknown = append(unknown, name)
+		case a == nil || v.may(a) == never:
+			refused = append(refused, name)
+		}
+	}
+	if len(unknown) > 0 {
+		slices.Sort(unknown)
+		return badRequest("Unrecognized attribute(s) '%s'", strings.Join(unknown, ", "))
+	}
+	if len(refused) > 0 {
+		slices.Sort(refused)
+		if v == put {
+			return badRequest("Cannot update read-only attribute %s", refused[0])
+		}
+		return badRequest("Attribute '%s' not allowed in POST", refused[0])
+	}
+	if v == put {
+		return nil
+	}
+	for _, a := range k.attrs.list {
+		if _, ok := raw[a.name]; a.required && !ok {
+			return badRequest("Failed to parse request. Required attribute '%s' not specified", a.name)
+		}
+	}
+	return nil
+}

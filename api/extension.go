@@ -1,0 +1,79 @@
+package api
+
+import (
+	"net/http"
+
+	"neutrino"
+)
+
+// extension is one entry of /v2.0/extensions.
+type extension struct{ alias, name, description, updated string }
+
+// extensions are those whose every attribute and rule is realised, with the
+// exact names of api.md section 4.1: older clients compare names.
+func extensions() []extension {
+	return []extension{
+		{"agent", "agent", "The agent management extension.", "2013-02-03T10:00:00-00:00"},
+		{"allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs", "2013-07-23T10:00:00-00:00"},
+		{"availability_zone", "Availability Zone", "The availability zone extension.", "2015-01-01T10:00:00-00:00"},
+		{"availability_zone_filter", "Availability Zone Filter Extension", "Add filter parameters to AvailabilityZone resource", "2018-06-22T10:00:00-00:00"},
+		{"binding", "Port Binding", "Expose port bindings of a virtual port to external application", "2014-02-03T10:00:00-00:00"},
+		{"empty-string-filtering", "Empty String Filtering Extension", "Allow filtering by attributes with empty string value", "2018-05-01T10:00:00-00:00"},
+		{"external-net", "Neutron external network", "Adds external network attribute to network resource.", "2013-01-14T10:00:00-00:00"},
+		{"extra_dhcp_opt", "Neutron Extra DHCP options", "Extra options configuration for DHCP. For example PXE boot options to DHCP clients can be specified (e.g. tftp-server, server-ip-address, bootfile-name)", "2013-03-17T12:00:00-00:00"},
+		{"filter-validation", "Filter parameters validation", "Provides validation on filter parameters.", "2018-03-21T10:00:00-00:00"},
+		{"ip-substring-filtering", "IP address substring filtering", "Provides IP address substring filtering when listing ports", "2017-11-28T09:00:00-00:00"},
+		{"net-mtu", "Network MTU", "Provides MTU attribute for a network resource.", "2015-03-25T10:00:00-00:00"},
+		{"net-mtu-writable", "Network MTU (writable)", "Provides a writable MTU attribute for a network resource.", "2017-07-12T00:00:00-00:00"},
+		{"network_availability_zone", "Network Availability Zone", "Availability zone support for network.", "2015-01-01T10:00:00-00:00"},
+		{"pagination", "Pagination support", "Extension that indicates that pagination is enabled.", "2016-06-12T00:00:00-00:00"},
+		{"port-mac-address-regenerate", "Neutron Port MAC address regenerate", "Network port MAC address regenerate", "2018-05-03T10:00:00-00:00"},
+		{"port-security", "Port Security", "Provides port security", "2012-07-23T10:00:00-00:00"},
+		{"port-security-groups-filtering", "Port filtering on security groups", "Provides security groups filtering when listing ports", "2018-01-09T09:00:00-00:00"},
+		{"project-id", "project_id field enabled", "Extension that indicates that project_id field is enabled.", "2016-09-09T09:09:09-09:09"},
+		{"provider", "Provider Network", "Expose mapping of virtual networks to physical networks", "2012-09-07T10:00:00-00:00"},
+		{"quota_details", "Quota details management support", "Expose functions for quotas usage statistics per project", "2017-02-10T10:00:00-00:00"},
+		{"quotas", "Quota management support", "Expose functions for quotas management per project", "2012-07-29T10:00:00-00:00"},
+		{"revision-if-match", "If-Match constraints based on revision_number", "Extension indicating that If-Match based on revision_number is supported.", "2016-12-11T00:00:00-00:00"},
+		{"security-group", "security-group", "The security groups extension.", "2012-10-05T10:00:00-00:00"},
+		{"security-groups-normalized-cidr", "Normalized CIDR field for security group rules", "Add new field with normalized remote_ip_prefix cidr in SG rule", "2021-05-07T10:00:00-00:00"},
+		{"sorting", "Sorting support", "Extension that indicates that sorting is enabled.", "2016-06-12T00:00:00-00:00"},
+		{"standard-attr-description", "standard-attr-description", "Extension to add descriptions to standard attributes", "2016-02-10T10:00:00-00:00"},
+		{"standard-attr-revisions", "Resource revision numbers", "This extension will display the revision number of neutron resources.", "2016-04-11T10:00:00-00:00"},
+		{"standard-attr-timestamp", "Resource timestamps", "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.", "2016-09-12T10:00:00-00:00"},
+	}
+}
+
+// extensionList is the answer to GET /v2.0/extensions, made once.
+func extensionList() []byte {
+	return append(appendList([]byte(`{"extensions":`), extensions(), appendExtension), '}')
+}
+
+func appendExtension(b []byte, e extension) []byte {
+	b = appendString(append(b, `{"name":`...), e.name)
+	b = appendString(append(b, `,"alias":`...), e.alias)
+	b = appendString(append(b, `,"description":`...), e.description)
+	b = appendString(append(b, `,"updated":`...), e.updated)
+	return append(b, `,"links":[]}`...)
+}
+
+// showExtensions answers /v2.0/extensions and one alias below it.
+func (a *api) showExtensions(c *call, rest []string) (*reply, error) {
+	if len(rest) > 1 {
+		return nil, noResource()
+	}
+	if c.method != http.MethodGet {
+		return nil, notAllowed(c.method, http.MethodGet)
+	}
+	if len(rest) == 0 {
+		return &reply{status: http.StatusOK, body: a.extensions}, nil
+	}
+	for _, e := range extensions() {
+		if e.alias == rest[0] {
+			b := appendExtension([]byte(`{"extension":`), e)
+			return &reply{status: http.StatusOK, body: append(b, '}')}, nil
+		}
+	}
+	return nil, neutrino.Errorf(neutrino.NotFound, typeHTTPNotFound,
+		"Extension with alias %s does not exist", rest[0])
+}

@@ -1,0 +1,219 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"neutrino"
+	"neutrino/intent"
+	"neutrino/store"
+)
+
+// resource is one collection of the API. The registry is a list of them.
+type resource interface {
+	called() names
+	collection(c *call) (*reply, error)
+	item(c *call, id neutrino.ID) (*reply, error)
+}
+
+// names are what a resource is called on the wire.
+type names struct {
+	one  string // the key around one object, "security_group"
+	many string // the key around a list, "security_groups"
+	path string // the path's segment, "security-groups"
+	typ  string // the type of its 404, "SecurityGroupNotFound"
+	text string // the text of its 404, with one %s for the id
+}
+
+// missing is the 404 of an object that does not exist or that the caller may
+// not see.
+func (n names) missing(id neutrino.ID) error {
+	return neutrino.Errorf(neutrino.NotFound, n.typ, n.text, id)
+}
+
+// view is what an answer is made from: a state of the store, who is asking, and
+// when.
+type view struct {
+	store.Reader
+	caller intent.Caller
+	now    time.Time
+}
+
+// kind is a resource whose objects are nouns of type T. A nil function means
+// that the verb does not exist.
+type kind[T any] struct {
+	names
+	table   *store.Table[T]
+	indexes []filterIndex[T] // in order of preference
+	visible func(intent.Caller, store.Reader, *T) bool
+
+	create func(*intent.Tx, T, neutrino.Fields) (*T, error)
+	// checkMany, where there is one, checks the objects of a bulk request
+	// against each other.
+	checkMany func([]T) error
+	update    func(*intent.Tx, neutrino.ID, func(*T) error, neutrino.Fields) (*T, error)
+	remove    func(*intent.Tx, neutrino.ID) error
+
+	// parse replaces the parser of an attribute.
+	parse map[string]func(*T, any) error
+	// present makes a copy of a row with what follows from the present.
+	present func(view, *T) *T
+	// computed holds attributes that are no fields, or are written otherwise.
+	computed []column[T]
+	// filters are filters that are no attributes.
+	filters map[string]func(*query[T], []string) error
+
+	attrs   *attributes
+	columns []column[T]
+}
+
+// column is one attribute of an answer.
+type column[T any] struct {
+	name  string
+	admin bool // for admins only
+	write func(b []byte, v view, row *T) []byte
+
+	key []byte // the name as a JSON key with its colon
+}
+
+// ready completes a kind with what follows from its noun.
+func (k kind[T]) ready() *kind[T] {
+	k.attrs = attributesOf[T]()
+	for _, a := range k.attrs.list {
+		col := column[T]{name: a.name, admin: a.get == adminOnly, write: func(b []byte, _ view, row *T) []byte {
+			return appendValue(b, a.of(row), a.null)
+		}}
+		if i := k.computedAt(a.name); i >= 0 {
+			col.write = k.computed[i].write
+		}
+		k.columns = append(k.columns, col)
+		if a.name == "project_id" {
+			tenant := col
+			tenant.name = "tenant_id"
+			k.columns = append(k.columns, tenant)
+		}
+	}
+	for _, col := range k.computed {
+		if k.attrs.byName[col.name] == nil {
+			k.columns = append(k.columns, col)
+		}
+	}
+	for i := range k.columns {
+		k.columns[i].key = append(appendString(nil, k.columns[i].name), ':')
+	}
+	return &k
+}
+
+func (k *kind[T]) called() names { return k.names }
+
+func (k *kind[T]) computedAt(name string) int {
+	return slices.IndexFunc(k.computed, func(c column[T]) bool { return c.name == name })
+}
+
+func (k *kind[T]) isComputed(name string) bool { return k.computedAt(name) >= 0 }
+
+// collection answers /v2.0/<path>.
+func (k *kind[T]) collection(c *call) (*reply, error) {
+	switch {
+	case c.method == http.MethodGet:
+		return k.list(c)
+	case c.method == http.MethodPost && k.create != nil:
+		return k.post(c)
+	case k.create != nil:
+		return nil, notAllowed(c.method, http.MethodGet, http.MethodPost)
+	}
+	return nil, notAllowed(c.method, http.MethodGet)
+}
+
+// item answers /v2.0/<path>/<id>.
+func (k *kind[T]) item(c *call, id neutrino.ID) (*reply, error) {
+	allowed := []string{http.MethodGet}
+	if k.update != nil {
+		allowed = append(allowed, http.MethodPut)
+	}
+	if k.remove != nil {
+		allowed = append(allowed, http.MethodDelete)
+	}
+	switch {
+	case !slices.Contains(allowed, c.method):
+		return nil, notAllowed(c.method, allowed...)
+	case c.method == http.MethodPut:
+		return k.put(c, id)
+	case c.method == http.MethodDelete:
+		return k.delete(c, id)
+	}
+	return k.show(c, id)
+}
+
+// find is the object of the id, if the caller may see it.
+func (k *kind[T]) find(v view, id neutrino.ID) (*T, error) {
+	row, ok := store.Peek(v.Reader, k.table, id)
+	if !ok || !k.visible(v.caller, v.Reader, row) {
+		return nil, k.missing(id)
+	}
+	return row, nil
+}
+
+func (k *kind[T]) show(c *call, id neutrino.ID) (*reply, error) {
+	v := c.view()
+	row, err := k.find(v, id)
+	if err != nil {
+		return nil, err
+	}
+	return &reply{status: http.StatusOK, body: k.wrapOne(v, row, fieldsOf(c.query))}, nil
+}
+
+func (k *kind[T]) list(c *call) (*reply, error) {
+	q, err := k.parseQuery(c)
+	if err != nil {
+		return nil, err
+	}
+	v := c.view()
+	rows, err := k.page(v, q)
+	if err != nil {
+		return nil, err
+	}
+	b := k.wrapMany(v, rows, q.fields)
+	if q.limit > 0 {
+		b = append(b[:len(b)-1], ',')
+		b = append(appendString(b, k.many+"_links"), ':')
+		b = append(k.appendLinks(b, c, q, rows), '}')
+	}
+	return &reply{status: http.StatusOK, body: b}, nil
+}
+
+// wrapOne writes {"<one>": {…}}.
+func (k *kind[T]) wrapOne(v view, row *T, fields map[string]bool) []byte {
+	b := append(appendString(append(make([]byte, 0, 2048), '{'), k.one), ':')
+	return append(k.appendRow(b, v, row, fields), '}')
+}
+
+// wrapMany writes {"<many>": […]}.
+func (k *kind[T]) wrapMany(v view, rows []*T, fields map[string]bool) []byte {
+	b := append(appendString(append(make([]byte, 0, 64+1024*len(rows)), '{'), k.many), ':')
+	b = appendList(b, rows, func(b []byte, row *T) []byte { return k.appendRow(b, v, row, fields) })
+	return append(b, '}')
+}
+
+// appendRow writes one object: the attributes that the caller may see, and of
+// these the ones asked for; nil fields are all.
+func (k *kind[T]) appendRow(b []byte, v view, row *T, fields map[string]bool) []byte {
+	if k.present != nil {
+		row = k.present(v, row)
+	}
+	b = append(b, '{')
+	first := true
+	for i := range k.columns {
+		col := &k.columns[i]
+		if col.admin && !v.caller.Admin || fields != nil && !fields[col.name] {
+			continue
+		}
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = col.write(append(b, col.key...), v, row)
+	}
+	return append(b, '}')
+}

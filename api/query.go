@@ -1,0 +1,245 @@
+package api
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"neutrino"
+	"neutrino/store"
+)
+
+// The parameters of a list that are no filters.
+const (
+	paramFields  = "fields"
+	paramLimit   = "limit"
+	paramMarker  = "marker"
+	paramReverse = "page_reverse"
+	paramSortKey = "sort_key"
+	paramSortDir = "sort_dir"
+)
+
+// query is a parsed list request.
+type query[T any] struct {
+	match []func(v view, row *T) bool // all must hold
+	// keys has the wanted values of each plain filter, for the indexes.
+	keys    map[string][]string
+	fields  map[string]bool // nil is all
+	order   []order
+	limit   int // 0 is none
+	marker  neutrino.ID
+	reverse bool
+}
+
+// order is one sort key.
+type order struct {
+	attr *attribute
+	desc bool
+}
+
+// filterIndex finds the rows of a filter's value without reading the table.
+type filterIndex[T any] struct {
+	filter string
+	index  *store.Index[T]
+}
+
+// fieldsOf is the set of attributes that a request wants to see, or nil for all.
+func fieldsOf(q url.Values) map[string]bool {
+	var fields map[string]bool
+	for _, f := range q[paramFields] {
+		if f == "" {
+			continue
+		}
+		if fields == nil {
+			fields = map[string]bool{}
+		}
+		fields[f] = true
+	}
+	return fields
+}
+
+// parseQuery reads the parameters of a list (api.md sections 1.6 to 1.8).
+func (k *kind[T]) parseQuery(c *call) (*query[T], error) {
+	q := &query[T]{keys: map[string][]string{}, fields: fieldsOf(c.query)}
+	if err := k.parseFilters(c, q); err != nil {
+		return nil, err
+	}
+	if err := k.parseOrder(c.query, q); err != nil {
+		return nil, err
+	}
+	limit, err := parseLimit(c.query[paramLimit])
+	if err != nil {
+		return nil, err
+	}
+	if most := c.api.opts.MaxPage; most > 0 && (limit == 0 || limit > most) {
+		limit = most
+	}
+	q.limit = limit
+	q.marker = neutrino.ID(c.query.Get(paramMarker))
+	q.reverse = strings.EqualFold(c.query.Get(paramReverse), "true")
+	return q, nil
+}
+
+func (k *kind[T]) parseFilters(c *call, q *query[T]) error {
+	var unknown []string
+	for key, values := range c.query {
+		switch key {
+		case paramFields, paramLimit, paramMarker, paramReverse, paramSortKey, paramSortDir:
+			continue
+		}
+		if special := k.filters[key]; special != nil {
+			if err := special(q, values); err != nil {
+				return err
+			}
+			continue
+		}
+		name := key
+		if key == "tenant_id" {
+			name = "project_id"
+		}
+		a := k.attrs.byName[name]
+		if a == nil || !a.filter {
+			unknown = append(unknown, "'"+key+"'")
+			continue
+		}
+		if err := k.filterBy(c, q, a, values); err != nil {
+			return err
+		}
+	}
+	if len(unknown) > 0 {
+		slices.Sort(unknown)
+		return badRequest("[%s] is invalid attribute for filtering", strings.Join(unknown, ", "))
+	}
+	return nil
+}
+
+// filterBy adds the filter of one attribute: any of the values.
+func (k *kind[T]) filterBy(c *call, q *query[T], a *attribute, values []string) error {
+	wanted := make(map[string]bool, len(values))
+	list := make([]string, 0, len(values))
+	for _, value := range values {
+		s, err := a.canonical(value)
+		if err != nil {
+			return err
+		}
+		if !wanted[s] {
+			wanted[s] = true
+			list = append(list, s)
+		}
+	}
+	if a.get == adminOnly && !c.caller.Admin {
+		// What a caller may not see it may not find out by asking, either.
+		q.match = append(q.match, func(view, *T) bool { return false })
+		return nil
+	}
+	q.keys[a.name] = list
+	q.match = append(q.match, func(v view, row *T) bool {
+		if k.present != nil {
+			row = k.present(v, row)
+		}
+		return wanted[text(a.of(row))]
+	})
+	return nil
+}
+
+// canonical spells a filter's value as [text] spells the attribute. A value of
+// the right type that no object can have is no error: it finds nothing.
+func (a *attribute) canonical(value string) (string, error) {
+	p := a.scratch()
+	if asString(p) != nil || value == "" {
+		return value, nil
+	}
+	loose := attribute{name: a.name, typ: a.typ, null: true}
+	if err := decodeValue(&loose, p, value); err != nil {
+		return "", neutrino.Invalidf("'%s' is not a value of %s", show(value), a.name)
+	}
+	return text(p), nil
+}
+
+func (k *kind[T]) parseOrder(params url.Values, q *query[T]) error {
+	keys, dirs := params[paramSortKey], params[paramSortDir]
+	if len(keys) != len(dirs) {
+		return badRequest("The number of sort_keys and sort_dirs must be same")
+	}
+	var bad []string
+	for i, key := range keys {
+		if key == "tenant_id" {
+			key = "project_id"
+		}
+		a := k.attrs.byName[key]
+		if a == nil || !a.sort {
+			bad = append(bad, "'"+key+"'")
+			continue
+		}
+		if dirs[i] != "asc" && dirs[i] != "desc" {
+			return badRequest("['%s'] is invalid value for sort_dirs, valid value is 'asc' and 'desc'", show(dirs[i]))
+		}
+		q.order = append(q.order, order{attr: a, desc: dirs[i] == "desc"})
+	}
+	if len(bad) > 0 {
+		return badRequest("[%s] is invalid attribute for sort_keys", strings.Join(bad, ", "))
+	}
+	return nil
+}
+
+func parseLimit(values []string) (int, error) {
+	if len(values) == 0 || values[len(values)-1] == "" {
+		return 0, nil
+	}
+	value := values[len(values)-1]
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return 0, neutrino.Errorf(neutrino.Invalid, typeBadQuery,
+			"Bad limit request: Limit must be an integer 0 or greater and not '%s'.", show(value))
+	}
+	return n, nil
+}
+
+// rows finds the visible rows that match, through an index if one of the
+// filters has one.
+func (k *kind[T]) rows(v view, q *query[T]) []*T {
+	var out []*T
+	keep := func(row *T) {
+		for _, match := range q.match {
+			if !match(v, row) {
+				return
+			}
+		}
+		if k.visible(v.caller, v.Reader, row) {
+			out = append(out, row)
+		}
+	}
+	if ids := q.keys["id"]; ids != nil {
+		for _, id := range ids {
+			if row, ok := store.Peek(v.Reader, k.table, neutrino.ID(id)); ok {
+				keep(row)
+			}
+		}
+		return out
+	}
+	for _, ix := range k.indexes {
+		if keys := q.keys[ix.filter]; keys != nil && !slices.Contains(keys, "") {
+			k.eachBy(v, ix.index, keys, keep)
+			return out
+		}
+	}
+	for row := range store.All(v.Reader, k.table) {
+		keep(row)
+	}
+	return out
+}
+
+// eachBy visits the rows under each of the keys, each row once.
+func (k *kind[T]) eachBy(v view, index *store.Index[T], keys []string, visit func(*T)) {
+	seen := map[neutrino.ID]bool{}
+	for _, key := range keys {
+		for row := range store.By(v.Reader, index, key) {
+			id := k.table.ID(row)
+			if !seen[id] {
+				seen[id] = true
+				visit(row)
+			}
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package api
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"neutrino"
+)
+
+// decodeValue parses a JSON value into what p points to, by the rules of the
+// attribute.
+func decodeValue(a *attribute, p, raw any) error {
+	if s := asString(p); s != nil {
+		return decodeText(a, s, raw)
+	}
+	switch v := p.(type) {
+	case *bool:
+		return decodeBool(v, raw)
+	case *int:
+		n, err := decodeInt(a, raw)
+		*v = int(n)
+		return err
+	case *int64:
+		n, err := decodeInt(a, raw)
+		*v = n
+		return err
+	case **int:
+		return decodeOptionalInt(a, v, raw)
+	case *neutrino.MAC:
+		return decodeMAC(a, v, raw)
+	case *netip.Addr:
+		return decodeAddr(a, v, raw)
+	case *netip.Prefix:
+		return decodePrefix(a, v, raw)
+	case *neutrino.Opaque:
+		return decodeOpaque(a, v, raw)
+	}
+	return decodeComposite(a, p, raw)
+}
+
+func decodeText(a *attribute, s *string, raw any) error {
+	if raw == nil && a.null {
+		*s = ""
+		return nil
+	}
+	v, ok := raw.(string)
+	switch {
+	case !ok && len(a.enum) > 0:
+		return badValue(a.name, "'%s' is not in %s", show(raw), a.words())
+	case !ok && a.uuid:
+		return badValue(a.name, "'%s' is not a valid UUID", show(raw))
+	case !ok:
+		return badValue(a.name, "'%s' is not a valid string", show(raw))
+	case a.longest > 0 && utf8.RuneCountInString(v) > a.longest:
+		return badValue(a.name, "'%s' exceeds maximum length of %d", show(v), a.longest)
+	case a.uuid && !neutrino.IsUUID(v):
+		return badValue(a.name, "'%s' is not a valid UUID", show(v))
+	case len(a.enum) > 0 && !slices.Contains(a.enum, v):
+		return badValue(a.name, "'%s' is not in %s", show(v), a.words())
+	}
+	*s = v
+	return nil
+}
+
+// decodeBool accepts what Neutron's converter does: booleans, their names in
+// any case, and 1 and 0 as numbers or text.
+func decodeBool(p *bool, raw any) error {
+	switch v := raw.(type) {
+	case bool:
+		*p = v
+		return nil
+	case json.Number, string:
+		switch strings.ToLower(spell(v)) {
+		case "true", "t", "yes", "y", "on", "1":
+			*p = true
+			return nil
+		case "false", "f", "no", "n", "off", "0":
+			*p = false
+			return nil
+		}
+	}
+	return neutrino.Invalidf("'%s' cannot be converted to boolean", show(raw))
+}
+
+func decodeInt(a *attribute, raw any) (int64, error) {
+	if raw == nil && a.null {
+		return 0, nil
+	}
+	n, ok := integer(raw)
+	if !ok || !a.fits(n) {
+		return 0, neutrino.Invalidf("'%s' is not an integer", show(raw))
+	}
+	if a.bounded && n < a.least {
+		if a.least == 0 {
+			return 0, badValue(a.name, "'%d' should be non-negative", n)
+		}
+		return 0, badValue(a.name, "'%d' is too small - must be at least '%d'", n, a.least)
+	}
+	if len(a.enum) > 0 && !slices.Contains(a.enum, strconv.FormatInt(n, 10)) {
+		return 0, badValue(a.name, "'%d' is not in %s", n, a.words())
+	}
+	return n, nil
+}
+
+// integer reads a JSON number or a numeric string.
+func integer(raw any) (int64, bool) {
+	var digits string
+	switch v := raw.(type) {
+	case json.Number:
+		digits = v.String()
+	case string:
+		digits = strings.TrimSpace(v)
+	default:
+		return 0, false
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, err == nil
+}
+
+func decodeOptionalInt(a *attribute, p **int, raw any) error {
+	if raw == nil {
+		*p = nil
+		return nil
+	}
+	n, err := decodeInt(a, raw)
+	if err != nil {
+		return err
+	}
+	small := int(n)
+	*p = &small
+	return nil
+}
+
+// decodeMAC takes null as "make one" (api.md section 2.5).
+func decodeMAC(a *attribute, p *neutrino.MAC, raw any) error {
+	if raw == nil {
+		*p = neutrino.MAC{}
+		return nil
+	}
+	s, ok := raw.(string)
+	m, err := neutrino.ParseMAC(s)
+	if !ok || err != nil || !usableMAC(m) {
+		return badValue(a.name, "'%s' is not a valid MAC address", show(raw))
+	}
+	*p = m
+	return nil
+}
+
+// usableMAC reports whether an interface can have the address: neither all
+// zeros nor all ones.
+func usableMAC(m neutrino.MAC) bool {
+	return !m.IsZero() && m != neutrino.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+}
+
+func decodeAddr(a *attribute, p *netip.Addr, raw any) error {
+	if raw == nil && a.null {
+		*p = netip.Addr{}
+		return nil
+	}
+	addr, ok := address(raw)
+	if !ok {
+		return badValue(a.name, "'%s' is not a valid IP address", show(raw))
+	}
+	*p = addr
+	return nil
+}
+
+// address reads an IP address without zone; an IPv4 address in IPv6 clothes is
+// not one, for no packet carries it.
+func address(raw any) (netip.Addr, bool) {
+	s, ok := raw.(string)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	a, err := netip.ParseAddr(s)
+	return a, err == nil && a.Zone() == "" && !a.Is4In6()
+}
+
+// decodePrefix masks the host bits, as Neutron does with a subnet's cidr.
+func decodePrefix(a *attribute, p *netip.Prefix, raw any) error {
+	prefix, ok := subnetPrefix(raw)
+	if !ok {
+		return badValue(a.name, "'%s' is not a valid IP subnet", show(raw))
+	}
+	*p = prefix.Masked()
+	return nil
+}
+
+// subnetPrefix reads address/length.
+func subnetPrefix(raw any) (netip.Prefix, bool) {
+	s, ok := raw.(string)
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	p, err := netip.ParsePrefix(s)
+	return p, err == nil && !p.Addr().Is4In6()
+}
+
+// decodeOpaque keeps a JSON object as it came; null and {} are unset.
+func decodeOpaque(a *attribute, p *neutrino.Opaque, raw any) error {
+	*p = ""
+	if raw == nil {
+		return nil
+	}
+	o, ok := raw.(object)
+	if !ok {
+		return badValue(a.name, "'%s' is not a dictionary", show(raw))
+	}
+	if len(o) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return badValue(a.name, "'%s' is not a dictionary", show(raw))
+	}
+	*p = neutrino.Opaque(b)
+	return nil
+}

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"encoding/json"
+	"strings"
+
+	"neutrino"
+	"neutrino/intent"
+	"neutrino/store"
+)
+
+func securityGroups() *kind[neutrino.SecurityGroup] {
+	rules := securityGroupRules()
+	return kind[neutrino.SecurityGroup]{
+		names: names{"security_group", "security_groups", "security-groups",
+			"SecurityGroupNotFound", "Security group %s does not exist"},
+		table: store.SecurityGroups,
+		indexes: []filterIndex[neutrino.SecurityGroup]{
+			{"name", store.GroupsByName},
+			{"project_id", store.GroupsByProject},
+		},
+		visible: intent.VisibleSecurityGroup,
+		create:  intent.CreateSecurityGroup, update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
+		computed: []column[neutrino.SecurityGroup]{{
+			name: "security_group_rules",
+			write: func(b []byte, v view, g *neutrino.SecurityGroup) []byte {
+				return appendRules(b, v, g, rules)
+			},
+		}},
+	}.ready()
+}
+
+// appendRules embeds the rules of a group, in full.
+func appendRules(b []byte, v view, g *neutrino.SecurityGroup, rules *kind[neutrino.SecurityGroupRule]) []byte {
+	b = append(b, '[')
+	first := true
+	for r := range store.By(v.Reader, store.RulesByGroup, string(g.ID)) {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = rules.appendRow(b, v, r, nil)
+	}
+	return append(b, ']')
+}
+
+func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
+	return kind[neutrino.SecurityGroupRule]{
+		names: names{"security_group_rule", "security_group_rules", "security-group-rules",
+			"SecurityGroupRuleNotFound", "Security group rule %s does not exist"},
+		table: store.SecurityGroupRules,
+		indexes: []filterIndex[neutrino.SecurityGroupRule]{
+			{"security_group_id", store.RulesByGroup},
+			{"remote_group_id", store.RulesByRemoteGroup},
+			{"project_id", store.RulesByProject},
+		},
+		visible: intent.VisibleSecurityGroupRule,
+		create:  intent.CreateSecurityGroupRule, checkMany: intent.CheckBulkRules, remove: intent.DeleteSecurityGroupRule,
+		parse: map[string]func(*neutrino.SecurityGroupRule, any) error{
+			"protocol":  parseProtocol,
+			"ethertype": parseEtherType,
+			"port_range_min": func(r *neutrino.SecurityGroupRule, raw any) error {
+				return parsePortValue(&r.PortRangeMin, raw)
+			},
+			"port_range_max": func(r *neutrino.SecurityGroupRule, raw any) error {
+				return parsePortValue(&r.PortRangeMax, raw)
+			},
+		},
+	}.ready()
+}
+
+// parseProtocol takes a name or a number, as text or not; null is any. Which
+// ones exist, intent knows.
+func parseProtocol(r *neutrino.SecurityGroupRule, raw any) error {
+	switch v := raw.(type) {
+	case nil:
+		r.Protocol = ""
+		return nil
+	case json.Number:
+		r.Protocol = v.String()
+		return nil
+	case string:
+		if v != "" {
+			r.Protocol = strings.ToLower(v)
+			return nil
+		}
+	}
+	return neutrino.Errorf(neutrino.Invalid, "SecurityGroupRuleInvalidProtocol",
+		"Security group rule protocol %s not supported. Only protocol names and integer representations [0 to 255] are supported.", show(raw))
+}
+
+// parseEtherType takes the family in any case.
+func parseEtherType(r *neutrino.SecurityGroupRule, raw any) error {
+	s, _ := raw.(string)
+	for _, family := range []neutrino.EtherType{neutrino.IPv4, neutrino.IPv6} {
+		if strings.EqualFold(s, string(family)) {
+			r.EtherType = family
+			return nil
+		}
+	}
+	return neutrino.Errorf(neutrino.Invalid, "SecurityGroupRuleInvalidEtherType",
+		"Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6'].", show(raw))
+}
+
+// parsePortValue takes a number or its text; null is unset.
+func parsePortValue(p **int, raw any) error {
+	if raw == nil {
+		return nil
+	}
+	n, ok := integer(raw)
+	if !ok || n < 0 || n > 65535 {
+		return neutrino.Errorf(neutrino.Invalid, "SecurityGroupInvalidPortValue",
+			"Invalid value for port %s", show(raw))
+	}
+	small := int(n)
+	*p = &small
+	return nil
+}
