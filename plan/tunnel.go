@@ -67,7 +67,7 @@ func (b *builder) tunnelNetwork(n neutrino.Network, vlan uint16, peers []peer) {
 		w.add(pipeline.UnicastToTun, 2, fmt.Sprintf("dl_vlan=%d,dl_dst=%s", vlan, p.mac), encapsulate+",output:"+port)
 		for _, f := range p.ips {
 			if f.IPAddress.Is4() {
-				w.add(pipeline.ARPResponder, 1, fmt.Sprintf("arp,dl_vlan=%d,arp_tpa=%s,arp_op=1", vlan, f.IPAddress), arpReply(p.mac, f.IPAddress))
+				w.add(pipeline.ARPResponder, 1, fmt.Sprintf("arp,dl_vlan=%d,arp_op=1,arp_tpa=%s", vlan, f.IPAddress), arpReply(p.mac, f.IPAddress))
 			}
 		}
 		flood = append(flood, port)

@@ -50,6 +50,9 @@ type Part[S any, K comparable, V any] struct {
 	// Needs is the objects whose items must all have been put before the item
 	// is. Without Needs that is the item's own object.
 	Needs func(V) []string
+	// Gate is set where an item that cannot be dropped must not outlive the
+	// items of the steps before: a port that is still wired keeps its filters.
+	Gate bool
 }
 
 // Step is a [Part] of any type.
@@ -64,7 +67,8 @@ type Problem struct {
 	Err    error
 }
 
-// Result says what a Sync did and what remains.
+// Result says what a Sync did and what remains. Puts and Drops count the items
+// that were written.
 type Result struct {
 	Puts, Drops int
 	Problems    []Problem
@@ -74,7 +78,7 @@ type run[S any] struct {
 	want   S
 	failed map[string][]error // by object; "" concerns the whole host
 	broken bool               // a whole surface failed
-	undone bool               // a drop failed
+	gated  bool               // a drop failed in a step that is a gate
 	puts   int
 	drops  int
 }
@@ -83,9 +87,8 @@ type run[S any] struct {
 // then every step's drops in the reverse order. An item whose object failed in
 // an earlier step is held back, so a port that could not be filtered is never
 // wired; when a whole surface fails, that goes for every object with an item on
-// it that is not known to be in place. Nothing is taken away while a surface is
-// broken, nor while something that rests on it may still be there. Problems are
-// returned, not retried.
+// it that is not known to be in place. Nothing is taken away while a whole
+// surface fails. Problems are returned, not retried.
 func Sync[S any](ctx context.Context, steps []Step[S], want S) Result {
 	r := &run[S]{want: want, failed: map[string][]error{}}
 	for _, s := range steps {
@@ -106,21 +109,20 @@ func Sync[S any](ctx context.Context, steps []Step[S], want S) Result {
 
 func (r *run[S]) note(err error) {
 	for _, e := range flatten(err) {
-		r.fail(objectOf(e), e)
+		object, whole := objectOf(e)
+		r.broken = r.broken || whole
+		r.failed[object] = append(r.failed[object], e)
 	}
 }
 
-func (r *run[S]) fail(object string, err error) {
-	r.broken = r.broken || object == ""
-	r.failed[object] = append(r.failed[object], err)
-}
-
-func objectOf(err error) string {
+// objectOf is the object that an error concerns; whole is set when it concerns
+// the whole surface.
+func objectOf(err error) (object string, whole bool) {
 	var oe ObjectError
 	if errors.As(err, &oe) {
-		return oe.Object()
+		return oe.Object(), false
 	}
-	return ""
+	return "", true
 }
 
 // flatten takes joined errors apart, through wrapping.
@@ -156,8 +158,9 @@ func (p *Part[S, K, V]) put(ctx context.Context, r *run[S]) error {
 	if len(put) == 0 {
 		return nil
 	}
-	r.puts += len(put)
-	return p.spread(r, put, wrap(p.Name, p.Hand.Apply(ctx, Diff[K, V]{Put: put})))
+	err = wrap(p.Name, p.Hand.Apply(ctx, Diff[K, V]{Put: put}))
+	r.puts += done(len(put), err)
+	return p.spread(r, put, err)
 }
 
 // held reports whether something that the item needs has failed.
@@ -177,14 +180,14 @@ func (p *Part[S, K, V]) held(r *run[S], v V) bool {
 // item in it: none of them is known to be in place.
 func (p *Part[S, K, V]) spread(r *run[S], items map[K]V, err error) error {
 	for _, e := range flatten(err) {
-		if objectOf(e) != "" {
+		if _, whole := objectOf(e); !whole {
 			continue
 		}
 		said := map[string]bool{"": true}
 		for _, v := range items {
 			if o := p.Object(v); !said[o] {
 				said[o] = true
-				r.fail(o, e)
+				r.failed[o] = append(r.failed[o], e)
 			}
 		}
 	}
@@ -192,7 +195,7 @@ func (p *Part[S, K, V]) spread(r *run[S], items map[K]V, err error) error {
 }
 
 func (p *Part[S, K, V]) drop(ctx context.Context, r *run[S]) error {
-	if r.broken {
+	if r.broken || r.gated {
 		return nil
 	}
 	have, err := p.Hand.Read(ctx)
@@ -205,19 +208,28 @@ func (p *Part[S, K, V]) drop(ctx context.Context, r *run[S]) error {
 		if _, ok := want[k]; ok {
 			continue
 		}
-		o := p.Object(v)
-		if o == "" && r.undone || o != "" && len(r.failed[o]) > 0 {
-			continue
+		if o := p.Object(v); o == "" || len(r.failed[o]) == 0 {
+			drop[k] = v
 		}
-		drop[k] = v
 	}
 	if len(drop) == 0 {
 		return nil
 	}
-	r.drops += len(drop)
 	err = wrap(p.Name, p.Hand.Apply(ctx, Diff[K, V]{Drop: drop}))
-	r.undone = r.undone || err != nil
+	r.drops += done(len(drop), err)
+	r.gated = r.gated || p.Gate && err != nil
 	return err
+}
+
+// done is how many of the items an Apply with this error has written.
+func done(items int, err error) int {
+	for _, e := range flatten(err) {
+		if _, whole := objectOf(e); whole {
+			return 0
+		}
+		items--
+	}
+	return max(items, 0)
 }
 
 // wrap keeps joined errors apart, so that each finds its object.

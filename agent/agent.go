@@ -1,0 +1,265 @@
+// Package agent is the loop on a host: it takes the view from the feed, plans,
+// reconciles and reports. It knows no protocol and no feature.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"neutrino"
+	"neutrino/feed"
+	"neutrino/host"
+	"neutrino/plan"
+	"neutrino/reconcile"
+	"neutrino/view"
+)
+
+// Config is the agent's own configuration.
+type Config struct {
+	Host     string      // name of this host
+	Plan     plan.Config // what the host adds to its plan
+	Socket   string      // where status is answered; "" for SocketPath of Plan.StatePath
+	Audit    time.Duration
+	RetryMin time.Duration
+	RetryMax time.Duration
+}
+
+// The times that a zero in [Config] stands for.
+const (
+	DefaultAudit    = 60 * time.Second
+	DefaultRetryMin = 100 * time.Millisecond
+	DefaultRetryMax = 30 * time.Second
+)
+
+// SocketPath is where an agent with the state path answers [ReadStatus].
+func SocketPath(statePath string) string { return filepath.Join(statePath, "agent.sock") }
+
+// Source is where the views come from; a *[feed.Client] is one. Only Run may
+// wait.
+type Source interface {
+	Run(ctx context.Context) error
+	Changed() <-chan struct{}
+	Latest() (feed.View, bool)
+	Report(r neutrino.Report)
+	State() feed.ClientState
+}
+
+// Deps is what the agent works with.
+type Deps struct {
+	Source Source
+	Hands  Hands
+	// Surfaces are looked at for what the loop needs of a hand besides Read and
+	// Apply: a method Events tells that something else changed the surface,
+	// Invalidate makes the next Read read, Expect is told each new plan, Run has
+	// to run meanwhile, and Close comes last. Each surface may have any of them.
+	Surfaces []any
+}
+
+type eventer interface{ Events() <-chan struct{} }
+
+type invalidator interface{ Invalidate() }
+
+type expecter interface{ Expect(s *host.State) }
+
+type runner interface {
+	Run(ctx context.Context) error
+}
+
+type closer interface{ Close() }
+
+// Agent makes one host look as its view says.
+type Agent struct {
+	config  Config
+	deps    Deps
+	steps   []step
+	events  chan struct{} // capacity 1: a surface changed
+	tracker tracker
+
+	// The loop's own.
+	planned  *view.Host
+	state    *host.State
+	reported *neutrino.Report
+	lastEnd  time.Time
+	lastTook time.Duration
+
+	shared shared
+}
+
+// New makes an agent; [Agent.Run] runs it.
+func New(c Config, d Deps) *Agent {
+	if c.Audit == 0 {
+		c.Audit = DefaultAudit
+	}
+	if c.RetryMin == 0 {
+		c.RetryMin = DefaultRetryMin
+	}
+	if c.RetryMax == 0 {
+		c.RetryMax = DefaultRetryMax
+	}
+	if c.Socket == "" {
+		c.Socket = SocketPath(c.Plan.StatePath)
+	}
+	return &Agent{config: c, deps: d, steps: Steps(d.Hands), events: make(chan struct{}, 1)}
+}
+
+// Run works until the context ends, which returns nil, or until another agent
+// takes the host ([feed.ErrReplaced]). What it built stays.
+func (a *Agent) Run(ctx context.Context) error {
+	ln, err := feed.Listen(ctx, "unix:"+a.config.Socket, feed.Local)
+	if err != nil {
+		return fmt.Errorf("agent: status socket: %w", err)
+	}
+	defer func() {
+		for _, s := range a.deps.Surfaces {
+			if c, ok := s.(closer); ok {
+				c.Close()
+			}
+		}
+	}()
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.Go(func() error { return a.serveStatus(ctx, ln) })
+	eg.Go(func() error { return a.deps.Source.Run(ctx) })
+	for _, s := range a.deps.Surfaces {
+		if e, ok := s.(eventer); ok {
+			eg.Go(func() error { return a.forward(ctx, e.Events()) })
+		}
+		if r, ok := s.(runner); ok {
+			eg.Go(func() error { return r.Run(ctx) })
+		}
+	}
+	eg.Go(func() error { return a.loop(ctx) })
+	if err := eg.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (a *Agent) forward(ctx context.Context, events <-chan struct{}) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case _, ok := <-events:
+			if !ok {
+				return nil
+			}
+			select {
+			case a.events <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// maxPause is the longest that surface events wait for each other.
+const maxPause = 20 * time.Millisecond
+
+// loop makes a pass when the view changed, when a surface changed, when a
+// problem is to be tried again, and for the audit. What comes during a pass is
+// one next pass.
+func (a *Agent) loop(ctx context.Context) error {
+	audit := time.NewTicker(a.config.Audit)
+	defer audit.Stop()
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	wait := a.config.RetryMin
+	for {
+		again := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.deps.Source.Changed():
+		case <-a.events:
+			if !a.pause(ctx) {
+				return nil
+			}
+		case <-retry.C:
+			again = true
+		case <-audit.C:
+			a.invalidate()
+		}
+		changed, problems := a.pass(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case !problems:
+			retry.Stop()
+			wait = a.config.RetryMin
+			continue
+		case changed:
+			wait = a.config.RetryMin
+		case again:
+			wait = min(2*wait, a.config.RetryMax)
+		}
+		retry.Reset(wait)
+	}
+}
+
+// pause lets events gather after a pass for as long as the pass took, so that a
+// storm of them costs at most half of the time. The first event does not wait.
+func (a *Agent) pause(ctx context.Context) bool {
+	rest := min(a.lastTook, maxPause) - time.Since(a.lastEnd)
+	if rest <= 0 {
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(rest):
+		return true
+	}
+}
+
+func (a *Agent) invalidate() {
+	for _, s := range a.deps.Surfaces {
+		if i, ok := s.(invalidator); ok {
+			i.Invalidate()
+		}
+	}
+}
+
+// pass makes the host as the latest view says. problems is set while something
+// remains, changed when that is something else than after the pass before.
+func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
+	v, ok := a.deps.Source.Latest()
+	if !ok {
+		return false, false
+	}
+	start := time.Now()
+	if a.planned != v.Host {
+		a.planned, a.state = v.Host, plan.Host(v.Host, a.config.Plan)
+		for _, s := range a.deps.Surfaces {
+			if e, ok := s.(expecter); ok {
+				e.Expect(a.state)
+			}
+		}
+	}
+	planned := time.Since(start)
+	res := reconcile.Sync(ctx, a.steps, a.state)
+	a.lastEnd, a.lastTook = time.Now(), time.Since(start)
+	if ctx.Err() != nil {
+		return false, false // what failed, failed because we stop
+	}
+	slog.Debug("agent: pass", "revision", v.Revision, "plan", planned, "took", a.lastTook,
+		"puts", res.Puts, "drops", res.Drops, "problems", len(res.Problems))
+	changed = a.tracker.update(start, trouble(a.state, res))
+	a.report(v.Revision)
+	a.shared.update(a, v, res)
+	return changed, len(a.tracker.current) > 0
+}
+
+// report tells the server when the revision or what is pending is new to it.
+func (a *Agent) report(revision int64) {
+	r := neutrino.Report{Host: a.config.Host, Revision: revision, Pending: a.tracker.pending()}
+	if a.reported != nil && sameReport(*a.reported, r) {
+		return
+	}
+	a.reported = &r
+	a.deps.Source.Report(r)
+}

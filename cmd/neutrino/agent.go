@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"neutrino"
+	"neutrino/agent"
+	"neutrino/config"
+	"neutrino/feed"
+	"neutrino/plan"
+)
+
+// agentOptions are what `neutrino agent` understands, with Neutron's names.
+var agentOptions = []config.Option{
+	{Section: "DEFAULT", Name: "host", Help: "name of this host in the API, by default the machine's"},
+	{Section: "DEFAULT", Name: "state_path", Default: "/var/lib/neutron", Help: "directory of the agent's files"},
+	{Section: "DEFAULT", Name: "debug", Default: "false", Help: "log more", Check: config.Boolean},
+	{Section: "DEFAULT", Name: "dhcp_lease_duration", Default: "86400", Help: "seconds a lease lasts, -1 for ever", Check: config.Number},
+	{Section: "DEFAULT", Name: "dns_domain", Default: "openstacklocal", Help: "domain that DHCP announces"},
+	{Section: "DEFAULT", Name: "dnsmasq_dns_servers", Help: "name servers that dnsmasq asks"},
+	{Section: "DEFAULT", Name: "dnsmasq_local_resolv", Default: "false", Help: "let dnsmasq ask the host's own name servers", Check: config.Boolean},
+	{Section: "DEFAULT", Name: "dnsmasq_config_file", Help: "further configuration of dnsmasq"},
+	{Section: "ovs", Name: "local_ip", Help: "this host's tunnel endpoint", Check: address},
+	{Section: "ovs", Name: "integration_bridge", Default: "br-int", Help: "bridge that the instances' ports are on"},
+	{Section: "ovs", Name: "tunnel_bridge", Default: "br-tun", Help: "bridge that the tunnels are on"},
+	{Section: "ovs", Name: "datapath_type", Default: "system", Help: "datapath of our bridges", Check: config.OneOf("system", "netdev")},
+	{Section: "ovs", Name: "ovsdb_connection", Default: "unix:/run/openvswitch/db.sock", Help: "address of ovsdb-server"},
+	{Section: "ovs", Name: "run_dir", Default: "/run/openvswitch", Help: "directory with the sockets of ovs-vswitchd"},
+	{Section: "agent", Name: "tunnel_types", Default: "gre,vxlan,geneve", Help: "tunnels that this host can end", Check: networkTypes},
+	{Section: "agent", Name: "availability_zone", Default: neutrino.DefaultZone, Help: "availability zone of the DHCP service"},
+	{Section: "agent", Name: "report_interval", Default: "30", Help: "seconds between two heartbeats", Check: config.Number},
+	{Section: "securitygroup", Name: "firewall_driver", Default: "iptables_hybrid", Help: "what filters the instances' traffic", Check: config.OneOf("iptables_hybrid")},
+	{Section: "neutrino", Name: "feed_server", Default: "unix:/var/lib/neutron/feed.sock", Help: "the server's feed: unix:/path, or a loopback address:port"},
+	{Section: "neutrino", Name: "services", Default: "openvswitch", Help: "what this host does: openvswitch, and dhcp", Check: services},
+	{Section: "neutrino", Name: "wrap_prefix", Default: "neutron", Help: "first word of the chains' names", Check: config.OneOf("neutron", "quantum")},
+	{Section: "neutrino", Name: "audit_interval", Default: "60", Help: "seconds between two readings of the whole host", Check: config.Number},
+	{Section: "neutrino", Name: "allow_unauthenticated", Default: "false", Help: "use a feed beyond loopback although nobody proves who he is", Check: config.Boolean},
+}
+
+func agentCommand() *cobra.Command {
+	set := &config.Set{Options: agentOptions}
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Make this host look as the API says",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := set.Load(cmd)
+			if err != nil {
+				return err
+			}
+			return runAgent(cmd.Context(), v)
+		},
+	}
+	set.Flags(cmd)
+	cmd.AddCommand(statusCommand())
+	return cmd
+}
+
+// serviceTypes are the agent types behind the words of [neutrino] services.
+var serviceTypes = map[string]string{"openvswitch": neutrino.AgentOVS, "dhcp": neutrino.AgentDHCP}
+
+func services(s string) error {
+	for _, w := range strings.Split(s, ",") {
+		if _, ok := serviceTypes[strings.TrimSpace(w)]; !ok {
+			return fmt.Errorf("%q is no service; write openvswitch, or openvswitch,dhcp", strings.TrimSpace(w))
+		}
+	}
+	return nil
+}
+
+func address(s string) error {
+	if s == "" {
+		return errors.New("tunnels need it; write the address of this host on the underlay")
+	}
+	_, err := netip.ParseAddr(s)
+	return err
+}
+
+// runAgent runs the agent until the context ends. What it built stays.
+func runAgent(ctx context.Context, v *config.Values) error {
+	log := started(v, "agent")
+	if os.Geteuid() != 0 {
+		return errors.New("the agent changes namespaces, bridges and rules: run it as root")
+	}
+	reg, err := registration(v)
+	if err != nil {
+		return err
+	}
+	exposure := feed.Local
+	if v.Bool("neutrino", "allow_unauthenticated") {
+		exposure = feed.Anywhere
+	}
+	state := v.String("DEFAULT", "state_path")
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return fmt.Errorf("[DEFAULT] state_path: %w", err)
+	}
+	client, err := feed.NewClient(feed.ClientConfig{
+		Server: v.String("neutrino", "feed_server"), Exposure: exposure, Registration: reg, File: filepath.Join(state, "view.json"),
+		Heartbeat: time.Duration(v.Int("agent", "report_interval")) * time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	settings := plan.Config{
+		IntegrationBridge: v.String("ovs", "integration_bridge"), TunnelBridge: v.String("ovs", "tunnel_bridge"),
+		DatapathType: v.String("ovs", "datapath_type"), LocalIP: reg.TunnelIP,
+		WrapPrefix: v.String("neutrino", "wrap_prefix"), StatePath: state,
+		DHCP: plan.DHCPConfig{
+			LeaseDuration: v.Int("DEFAULT", "dhcp_lease_duration"), DNSDomain: v.String("DEFAULT", "dns_domain"),
+			DNSServers: v.List("DEFAULT", "dnsmasq_dns_servers"), LocalResolv: v.Bool("DEFAULT", "dnsmasq_local_resolv"),
+			ConfigFile: v.String("DEFAULT", "dnsmasq_config_file"),
+		},
+	}
+	hands, surfaces := agent.RealHands(settings, agent.Places{OVSDB: v.String("ovs", "ovsdb_connection"), OVSRun: v.String("ovs", "run_dir")})
+	log.Info("agent runs", "host", reg.Host, "services", strings.Join(reg.Services, ", "), "local_ip", reg.TunnelIP.String())
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // only systemd wants to know
+	return agent.New(agent.Config{
+		Host: reg.Host, Plan: settings, Audit: time.Duration(v.Int("neutrino", "audit_interval")) * time.Second,
+	}, agent.Deps{Source: client, Hands: hands, Surfaces: surfaces}).Run(ctx)
+}
+
+// registration is what the agent tells the server of its host.
+func registration(v *config.Values) (neutrino.Registration, error) {
+	name := v.String("DEFAULT", "host")
+	if name == "" {
+		var err error
+		if name, err = os.Hostname(); err != nil {
+			return neutrino.Registration{}, fmt.Errorf("[DEFAULT] host: %w", err)
+		}
+	}
+	local, err := netip.ParseAddr(v.String("ovs", "local_ip"))
+	if err != nil {
+		return neutrino.Registration{}, fmt.Errorf("[ovs] local_ip: %w", err)
+	}
+	r := neutrino.Registration{
+		Host: name, TunnelIP: local, TunnelTypes: v.List("agent", "tunnel_types"),
+		DatapathType: v.String("ovs", "datapath_type"), Bridge: v.String("ovs", "integration_bridge"),
+		HybridPlug: true, StartedAt: time.Now().UTC().Truncate(time.Second), Zone: v.String("agent", "availability_zone"),
+	}
+	for _, s := range v.List("neutrino", "services") {
+		r.Services = append(r.Services, serviceTypes[s])
+	}
+	return r, nil
+}
+
+func statusCommand() *cobra.Command {
+	var state, format string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say what of this host is not as wanted, and why",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := agent.ReadStatus(cmd.Context(), agent.SocketPath(state))
+			if err != nil {
+				return fmt.Errorf("%w (is the agent running, with state_path %s?)", err, state)
+			}
+			if format == "json" {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(s)
+			}
+			printStatus(cmd, s)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&state, "state-path", "/var/lib/neutron", "the agent's state_path")
+	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
+	return cmd
+}
+
+func printStatus(cmd *cobra.Command, s agent.Status) {
+	server := "connected"
+	if !s.Connected {
+		server = "not connected: " + s.Problem
+	}
+	if s.Stored {
+		server += "; working from the view on this host's disk"
+	}
+	cmd.Printf("host      %s\nserver    %s\nrevision  %d\nlast pass %s, %v, %d put, %d dropped\n",
+		s.Host, server, s.Revision, s.LastSync.Format(time.DateTime), s.Took.Round(100*time.Microsecond), s.Puts, s.Drops)
+	for _, group := range []struct {
+		name string
+		list []agent.Trouble
+	}{{"waiting", s.Pending}, {"failing", s.Errors}} {
+		for _, t := range group.list {
+			cmd.Printf("%s   %s since %s: %s\n", group.name, t.Object, t.Since.Format(time.DateTime), t.Reason)
+		}
+	}
+	if len(s.Pending)+len(s.Errors) == 0 {
+		cmd.Println("everything is as wanted")
+	}
+}

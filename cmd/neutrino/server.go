@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"neutrino"
+	"neutrino/api"
+	"neutrino/config"
+	"neutrino/feed"
+	"neutrino/intent"
+	"neutrino/store"
+	"neutrino/store/engine/sqlite"
+)
+
+// serverOptions are what `neutrino server` understands, with Neutron's names.
+var serverOptions = []config.Option{
+	{Section: "DEFAULT", Name: "bind_host", Default: "127.0.0.1", Help: "address of the API"},
+	{Section: "DEFAULT", Name: "bind_port", Default: "9696", Help: "port of the API", Check: config.Number},
+	{Section: "DEFAULT", Name: "state_path", Default: "/var/lib/neutron", Help: "directory of the server's files"},
+	{Section: "DEFAULT", Name: "auth_strategy", Default: "noauth", Help: "how callers prove who they are", Check: config.OneOf("noauth")},
+	{Section: "DEFAULT", Name: "debug", Default: "false", Help: "log more", Check: config.Boolean},
+	{Section: "DEFAULT", Name: "base_mac", Default: "fa:16:3e:00:00:00", Help: "first three or four octets of generated MAC addresses"},
+	{Section: "DEFAULT", Name: "dns_domain", Default: "openstacklocal", Help: "domain of the instances' names"},
+	{Section: "DEFAULT", Name: "global_physnet_mtu", Default: "1500", Help: "MTU of the underlay, bytes", Check: config.Number},
+	{Section: "DEFAULT", Name: "dhcp_agents_per_network", Default: "1", Help: "hosts that serve a network with DHCP", Check: config.Number},
+	{Section: "DEFAULT", Name: "agent_down_time", Default: "75", Help: "seconds after its last heartbeat at which an agent counts as dead", Check: config.Number},
+	{Section: "DEFAULT", Name: "max_dns_nameservers", Default: "5", Help: "nameservers of a subnet", Check: config.Number},
+	{Section: "DEFAULT", Name: "max_subnet_host_routes", Default: "20", Help: "host routes of a subnet", Check: config.Number},
+	{Section: "DEFAULT", Name: "max_allowed_address_pair", Default: "10", Help: "allowed address pairs of a port", Check: config.Number},
+	{Section: "DEFAULT", Name: "pagination_max_limit", Default: "-1", Help: "longest page of a list, -1 for no limit", Check: config.Number},
+	{Section: "DEFAULT", Name: "allow_bulk", Default: "true", Help: "accept several objects in one POST", Check: config.Boolean},
+	{Section: "DEFAULT", Name: "network_link_prefix", Help: "scheme, host and path of links in answers, instead of the request's"},
+	{Section: "database", Name: "connection", Default: "sqlite:///$state_path/neutron.sqlite", Help: "the store"},
+	{Section: "ml2", Name: "project_network_types", Old: "tenant_network_types", Default: "gre,vxlan,geneve", Help: "types of projects' networks, in order of preference", Check: networkTypes},
+	{Section: "ml2", Name: "path_mtu", Default: "0", Help: "MTU of the path between tunnel endpoints, bytes, 0 for global_physnet_mtu", Check: config.Number},
+	{Section: "ml2", Name: "overlay_ip_version", Default: "4", Help: "IP version of the tunnel endpoints", Check: config.OneOf("4", "6")},
+	{Section: "ml2_type_gre", Name: "tunnel_id_ranges", Default: "1:1000", Help: "keys of GRE networks", Check: idRanges},
+	{Section: "ml2_type_vxlan", Name: "vni_ranges", Default: "1:1000", Help: "VNIs of VXLAN networks", Check: idRanges},
+	{Section: "ml2_type_geneve", Name: "vni_ranges", Default: "1:1000", Help: "VNIs of Geneve networks", Check: idRanges},
+	{Section: "neutrino", Name: "feed_listen", Default: "unix:$state_path/feed.sock", Help: "where agents connect: unix:/path, or a loopback address:port"},
+	{Section: "neutrino", Name: "allow_unauthenticated", Default: "false", Help: "listen beyond loopback although nobody proves who he is", Check: config.Boolean},
+}
+
+func serverCommand() *cobra.Command {
+	set := &config.Set{Options: serverOptions}
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Serve the Networking API v2.0 and feed the agents",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := set.Load(cmd)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), v)
+		},
+	}
+	set.Flags(cmd)
+	return cmd
+}
+
+// serve runs the server until the context ends.
+func serve(ctx context.Context, v *config.Values) error {
+	log := started(v, "server")
+	settings, err := intentConfig(v)
+	if err != nil {
+		return err
+	}
+	listeners, err := listen(ctx, v)
+	if err != nil {
+		return err
+	}
+	db, done, err := openStore(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer done()
+	svc := intent.New(db, settings)
+	exposure := feed.Local
+	if v.Bool("neutrino", "allow_unauthenticated") {
+		exposure = feed.Anywhere
+	}
+	agents, err := feed.Listen(ctx, v.String("neutrino", "feed_listen"), exposure)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return feed.NewServer(db, handlers(svc)).Serve(ctx, agents) })
+	server := api.Server(ctx, api.New(svc, db, api.Options{
+		LinkPrefix: v.String("DEFAULT", "network_link_prefix"), MaxPage: v.Int("DEFAULT", "pagination_max_limit"),
+		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), Log: log,
+	}))
+	for _, ln := range listeners {
+		log.Info("API is served", "address", ln.Addr().String())
+		group.Go(func() error { return server.Serve(ln) })
+	}
+	group.Go(func() error {
+		<-ctx.Done()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return server.Shutdown(last)
+	})
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // only systemd wants to know
+	if err := group.Wait(); err != nil && !isClosed(err) {
+		return err
+	}
+	return nil
+}
+
+// started sets the log up and says what in the files is not used.
+func started(v *config.Values, what string) *slog.Logger {
+	level := slog.LevelInfo
+	if v.Bool("DEFAULT", "debug") {
+		level = slog.LevelDebug
+	}
+	log := logger(level)
+	slog.SetDefault(log)
+	for _, w := range v.Warnings {
+		log.Warn("configuration: "+w, "command", what)
+	}
+	return log
+}
+
+// handlers let the feed tell intent what agents say.
+func handlers(svc *intent.Service) feed.Handlers {
+	server := intent.Caller{ProjectID: "", Admin: true}
+	do := func(ctx context.Context, f func(*intent.Tx) error) error { return svc.Do(ctx, server, f) }
+	return feed.Handlers{
+		Register: func(ctx context.Context, r neutrino.Registration) error {
+			return do(ctx, func(tx *intent.Tx) error { return intent.Register(tx, r) })
+		},
+		Heartbeat: func(ctx context.Context, host string) error {
+			return do(ctx, func(tx *intent.Tx) error { return intent.Heartbeat(tx, host) })
+		},
+		Report: func(ctx context.Context, r neutrino.Report, settled func(neutrino.ID) bool) error {
+			return do(ctx, func(tx *intent.Tx) error { return intent.Report(tx, r, settled) })
+		},
+	}
+}
+
+// openStore opens the database of [database] connection.
+func openStore(ctx context.Context, v *config.Values) (*store.DB, func(), error) {
+	connection := v.String("database", "connection")
+	file, ok := strings.CutPrefix(connection, "sqlite:///")
+	if !ok {
+		return nil, nil, fmt.Errorf("[database] connection = %q: only sqlite:///<file> is supported", connection)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, nil, fmt.Errorf("[database] connection: %w", err)
+	}
+	e, err := sqlite.Open(ctx, sqlite.Options{Path: file})
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := store.Open(ctx, e)
+	if err != nil {
+		return nil, nil, errors.Join(err, e.Close())
+	}
+	return db, func() {
+		if err := errors.Join(db.Close(), e.Close()); err != nil {
+			slog.Error("store: close", "error", err)
+		}
+	}, nil
+}
+
+// listen opens the API's address, and takes over the sockets that systemd
+// hands in. Without authentication everybody who can connect is an
+// administrator, so other addresses than loopback have to be asked for.
+func listen(ctx context.Context, v *config.Values) ([]net.Listener, error) {
+	handed, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("sockets from systemd: %w", err)
+	}
+	var out []net.Listener
+	for _, ln := range handed {
+		if ln != nil {
+			out = append(out, ln)
+		}
+	}
+	host := v.String("DEFAULT", "bind_host")
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, v.String("DEFAULT", "bind_port")))
+	if err != nil {
+		return nil, fmt.Errorf("[DEFAULT] bind_host, bind_port: %w", err)
+	}
+	out = append(out, ln)
+	if v.Bool("neutrino", "allow_unauthenticated") {
+		return out, nil
+	}
+	for _, ln := range out {
+		if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+			return nil, fmt.Errorf("[DEFAULT] bind_host: %s is not a loopback address, and auth_strategy = noauth makes every caller an administrator; "+
+				"bind to 127.0.0.1, or set [neutrino] allow_unauthenticated = true", tcp)
+		}
+	}
+	return out, nil
+}
+
+func intentConfig(v *config.Values) (intent.Config, error) {
+	c := intent.DefaultConfig()
+	c.TenantNetworkTypes = nil
+	for _, t := range v.List("ml2", "project_network_types") {
+		c.TenantNetworkTypes = append(c.TenantNetworkTypes, neutrino.NetworkType(t))
+	}
+	c.TunnelRanges = map[neutrino.NetworkType][]intent.Range{}
+	for t, option := range map[neutrino.NetworkType][2]string{
+		neutrino.GRE: {"ml2_type_gre", "tunnel_id_ranges"}, neutrino.VXLAN: {"ml2_type_vxlan", "vni_ranges"}, neutrino.Geneve: {"ml2_type_geneve", "vni_ranges"},
+	} {
+		for _, r := range v.List(option[0], option[1]) {
+			parsed, err := parseRange(r)
+			if err != nil {
+				return c, fmt.Errorf("[%s] %s: %w", option[0], option[1], err)
+			}
+			c.TunnelRanges[t] = append(c.TunnelRanges[t], parsed)
+		}
+	}
+	mac, err := neutrino.ParseMAC(v.String("DEFAULT", "base_mac"))
+	if err != nil {
+		return c, fmt.Errorf("[DEFAULT] base_mac: %w", err)
+	}
+	c.BaseMAC = mac
+	c.GlobalPhysnetMTU, c.PathMTU = v.Int("DEFAULT", "global_physnet_mtu"), v.Int("ml2", "path_mtu")
+	c.OverlayIPVersion = v.Int("ml2", "overlay_ip_version")
+	c.DHCPAgentsPerNetwork = v.Int("DEFAULT", "dhcp_agents_per_network")
+	c.MaxDNSNameservers, c.MaxHostRoutes = v.Int("DEFAULT", "max_dns_nameservers"), v.Int("DEFAULT", "max_subnet_host_routes")
+	c.MaxAllowedAddressPair = v.Int("DEFAULT", "max_allowed_address_pair")
+	c.DNSDomain = v.String("DEFAULT", "dns_domain")
+	c.AgentDownTime = time.Duration(v.Int("DEFAULT", "agent_down_time")) * time.Second
+	return c, nil
+}
+
+func parseRange(s string) (intent.Range, error) {
+	low, high, ok := strings.Cut(s, ":")
+	a, err1 := strconv.ParseInt(low, 10, 64)
+	b, err2 := strconv.ParseInt(high, 10, 64)
+	if !ok || err1 != nil || err2 != nil || a < 1 || b < a {
+		return intent.Range{}, fmt.Errorf("%q is no range; write <first>:<last>", s)
+	}
+	return intent.Range{Min: a, Max: b}, nil
+}
+
+func idRanges(s string) error {
+	for _, r := range strings.Split(s, ",") {
+		if _, err := parseRange(strings.TrimSpace(r)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func networkTypes(s string) error {
+	for _, t := range strings.Split(s, ",") {
+		if !neutrino.NetworkType(strings.TrimSpace(t)).IsTunnel() {
+			return fmt.Errorf("%q is not supported; write some of gre, vxlan, geneve", t)
+		}
+	}
+	return nil
+}
+
+func isClosed(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) || errors.Is(err, context.Canceled)
+}

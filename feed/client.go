@@ -1,0 +1,290 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"neutrino"
+	"neutrino/feed/feedpb"
+	"neutrino/view"
+)
+
+// ErrReplaced ends a client whose host name another agent has taken: two
+// agents must not write to one host.
+var ErrReplaced = errors.New("feed: replaced by another agent of the same host name")
+
+// ClientConfig is what a client needs to know.
+type ClientConfig struct {
+	Server       string   // "unix:/path" or "address:port"
+	Exposure     Exposure // which addresses Server may have
+	Registration neutrino.Registration
+	File         string        // where the last complete view is kept; "" for nowhere
+	Heartbeat    time.Duration // 0 for neutrino.AgentReportTime
+}
+
+// View is a complete view as the client hands it over. It must not be changed.
+type View struct {
+	Host     *view.Host
+	Revision int64
+	// Stored is set when the view is from the host's own disk, because no
+	// server has answered since the start.
+	Stored bool
+}
+
+// ClientState is how a client is connected.
+type ClientState struct {
+	Connected bool
+	// Problem is why not, "" at first.
+	Problem string
+}
+
+// Client is the agent's end of the feed. It reconnects for ever, and it hands
+// over complete views only. All methods may be called from any goroutine.
+type Client struct {
+	config  ClientConfig
+	changed chan struct{} // capacity 1: Latest is new
+	outbox  chan struct{} // capacity 1: report is new
+	unsaved chan struct{} // capacity 1: held is newer than the file
+
+	mu     sync.Mutex
+	held   holding // what the host has, possibly from disk
+	latest View    // what was handed over; Host nil for none
+	state  ClientState
+	report *neutrino.Report
+}
+
+// holding is a complete view in both its forms. It is replaced, never changed.
+type holding struct {
+	host     *view.Host
+	rows     map[view.Key]json.RawMessage // as the server wrote them, for the digest
+	revision int64
+}
+
+// NewClient checks the configuration; [Client.Run] runs the client.
+func NewClient(c ClientConfig) (*Client, error) {
+	if err := check(c.Server, c.Exposure); err != nil {
+		return nil, err
+	}
+	if c.Registration.Host == "" {
+		return nil, errors.New("feed: the registration names no host")
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = neutrino.AgentReportTime
+	}
+	return &Client{
+		config: c, changed: make(chan struct{}, 1), outbox: make(chan struct{}, 1), unsaved: make(chan struct{}, 1),
+		held: holding{host: view.New(c.Registration.Host)},
+	}, nil
+}
+
+// Changed receives after Latest became another one; several changes can be one.
+func (c *Client) Changed() <-chan struct{} { return c.changed }
+
+// Latest is the newest complete view; ok is false before the first.
+func (c *Client) Latest() (v View, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.latest, c.latest.Host != nil
+}
+
+// State is how the client is connected now.
+func (c *Client) State() ClientState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Report hands a report over and does not wait. Only the last one is sent, and
+// it is sent again after a reconnect.
+func (c *Client) Report(r neutrino.Report) {
+	c.mu.Lock()
+	c.report = &r
+	c.mu.Unlock()
+	signal(c.outbox)
+}
+
+// The times of a client. A stored view is used when the first attempt fails,
+// or when no server has answered for the grace time.
+const (
+	backoffMin  = 50 * time.Millisecond
+	backoffMax  = 5 * time.Second
+	storedGrace = time.Second
+)
+
+// Run stays connected until the context ends, which returns nil, or until
+// another agent takes the host name, which returns [ErrReplaced] with the
+// server's words.
+func (c *Client) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var saver sync.WaitGroup
+	if c.config.File != "" {
+		c.loadStored(ctx)
+		saver.Go(func() { c.save(ctx) })
+	}
+	defer saver.Wait()
+	defer stop()
+	grace := time.AfterFunc(storedGrace, c.offerStored)
+	defer grace.Stop()
+	wait := backoffMin
+	for {
+		err := c.connect(ctx)
+		wasConnected := c.State().Connected
+		c.disconnected(err)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case status.Code(err) == codes.AlreadyExists:
+			return fmt.Errorf("%w: %s", ErrReplaced, status.Convert(err).Message())
+		}
+		c.offerStored()
+		if wasConnected {
+			slog.Warn("feed: connection lost", "server", c.config.Server, "err", err)
+			wait = backoffMin
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait/2 + rand.N(wait/2)):
+		}
+		wait = min(2*wait, backoffMax)
+	}
+}
+
+// loadStored reads the last view from disk. A file that cannot be read or is
+// damaged is said and does not count.
+func (c *Client) loadStored(ctx context.Context) {
+	h, err := load(ctx, c.config.File, c.config.Registration.Host)
+	if err != nil {
+		slog.Error("feed: stored view not used", "err", err)
+		return
+	}
+	if h.revision > 0 {
+		c.mu.Lock()
+		c.held = h
+		c.mu.Unlock()
+	}
+}
+
+// offerStored hands the view of the disk over, unless there is a better one.
+func (c *Client) offerStored() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.latest.Host != nil || c.held.revision == 0 {
+		return
+	}
+	slog.Info("feed: no server yet, using the stored view", "revision", c.held.revision)
+	c.latest = View{Host: c.held.host, Revision: c.held.revision, Stored: true}
+	signal(c.changed)
+}
+
+func (c *Client) disconnected(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Connected = false
+	if err != nil {
+		problem := status.Convert(err).Message()
+		if problem != c.state.Problem {
+			slog.Debug("feed: not connected", "server", c.config.Server, "err", err)
+		}
+		c.state.Problem = problem
+	}
+}
+
+// connect is one connection, from the dial to its end.
+func (c *Client) connect(ctx context.Context) error {
+	conn, err := grpc.NewClient(target(c.config.Server),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}))
+	if err != nil {
+		return fmt.Errorf("feed: dial %s: %w", c.config.Server, err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := feedpb.NewFeedClient(conn).Follow(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.hello(stream); err != nil {
+		return err
+	}
+	opened := make(chan struct{})
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.Go(func() error { return c.receive(stream, opened) })
+	eg.Go(func() error { return c.send(ctx, stream, opened) })
+	eg.Go(func() error {
+		<-ctx.Done()
+		cancel()
+		return nil
+	})
+	return eg.Wait()
+}
+
+func (c *Client) hello(stream feedpb.Feed_FollowClient) error {
+	reg, err := json.Marshal(c.config.Registration)
+	if err != nil {
+		return fmt.Errorf("feed: hello: %w", err)
+	}
+	c.mu.Lock()
+	has := c.held
+	c.mu.Unlock()
+	h := &feedpb.Hello{Registration: reg, Revision: has.revision, Digest: []byte(digest(has.list()))}
+	return stream.Send(&feedpb.AgentMessage{Body: &feedpb.AgentMessage_Hello{Hello: h}})
+}
+
+// send sends heartbeats and the last report, once the view is complete: a
+// report of before would be about another connection's view.
+func (c *Client) send(ctx context.Context, stream feedpb.Feed_FollowClient, opened <-chan struct{}) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-opened:
+	}
+	signal(c.outbox)
+	beat := time.NewTicker(c.config.Heartbeat)
+	defer beat.Stop()
+	for {
+		var m *feedpb.AgentMessage
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-beat.C:
+			m = &feedpb.AgentMessage{Body: &feedpb.AgentMessage_Heartbeat{Heartbeat: &feedpb.Heartbeat{}}}
+		case <-c.outbox:
+			m = c.reportMessage()
+		}
+		if m == nil {
+			continue
+		}
+		if err := stream.Send(m); err != nil {
+			return nil // Recv has the reason
+		}
+	}
+}
+
+// reportMessage is the last report, nil for none.
+func (c *Client) reportMessage() *feedpb.AgentMessage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.report == nil {
+		return nil
+	}
+	r := &feedpb.Report{Revision: c.report.Revision}
+	for _, p := range c.report.Pending {
+		r.Pending = append(r.Pending, &feedpb.Pending{Object: p.Object, Reason: p.Reason})
+	}
+	return &feedpb.AgentMessage{Body: &feedpb.AgentMessage_Report{Report: r}}
+}

@@ -1,0 +1,116 @@
+package feed
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+
+	"neutrino/feed/feedpb"
+	"neutrino/view"
+)
+
+// list is the rows in no particular order.
+func (h holding) list() []view.Row {
+	rows := make([]view.Row, 0, len(h.rows))
+	for k, v := range h.rows {
+		rows = append(rows, view.Row{Kind: k.Kind, ID: k.ID, Value: v})
+	}
+	return rows
+}
+
+// stage collects the pieces of one change of the view.
+type stage struct {
+	full  bool
+	delta view.Delta
+}
+
+func (s *stage) add(v *feedpb.View) {
+	if v.GetFull() {
+		*s = stage{full: true}
+	}
+	for _, r := range v.GetPuts() {
+		s.delta.Puts = append(s.delta.Puts, view.Row{Kind: r.GetKind(), ID: r.GetId(), Value: r.GetValue()})
+	}
+	for _, k := range v.GetDrops() {
+		s.delta.Drops = append(s.delta.Drops, view.Key{Kind: k.GetKind(), ID: k.GetId()})
+	}
+}
+
+// commit is what the host holds after the change.
+func (s *stage) commit(h holding, revision int64) (holding, error) {
+	if s.full {
+		h = holding{host: view.New(h.host.Name)}
+	}
+	h.revision = revision
+	if s.delta.Empty() {
+		return h, nil
+	}
+	host, err := view.Apply(h.host, s.delta)
+	if err != nil {
+		return h, err
+	}
+	rows := maps.Clone(h.rows)
+	if rows == nil {
+		rows = map[view.Key]json.RawMessage{}
+	}
+	for _, r := range s.delta.Puts {
+		rows[r.Key()] = r.Value
+	}
+	for _, k := range s.delta.Drops {
+		delete(rows, k)
+	}
+	h.host, h.rows = host, rows
+	return h, nil
+}
+
+// receive takes views in. What is not complete when the stream ends is
+// forgotten.
+func (c *Client) receive(stream feedpb.Feed_FollowClient, opened chan<- struct{}) error {
+	var st stage
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		st.add(m)
+		if !m.GetComplete() {
+			continue
+		}
+		c.mu.Lock()
+		from := c.held
+		c.mu.Unlock()
+		next, err := st.commit(from, m.GetRevision())
+		if err != nil {
+			// The next hello must not get a delta on top of a misreading.
+			c.forget()
+			slog.Error("feed: view not understood", "revision", m.GetRevision(), "err", err)
+			return fmt.Errorf("feed: revision %d: %w", m.GetRevision(), err)
+		}
+		c.accept(next)
+		st = stage{}
+		if opened != nil {
+			slog.Info("feed: connected", "server", c.config.Server, "revision", next.revision)
+			close(opened)
+			opened = nil
+		}
+	}
+}
+
+// accept hands a complete view over.
+func (c *Client) accept(h holding) {
+	c.mu.Lock()
+	c.held = h
+	c.latest = View{Host: h.host, Revision: h.revision}
+	c.state = ClientState{Connected: true}
+	c.mu.Unlock()
+	signal(c.changed)
+	signal(c.unsaved)
+}
+
+// forget makes the next hello ask for everything. What was handed over stays.
+func (c *Client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = holding{host: view.New(c.config.Registration.Host)}
+}

@@ -1,0 +1,167 @@
+package feed
+
+import (
+	"crypto/sha256"
+	"sync"
+
+	"neutrino"
+	"neutrino/view"
+)
+
+// record is what the server remembers of a host, connected or not: the view
+// that was last sent, and for each port the revision at which its row was last
+// sent. It is the newest session's; older ones may no longer touch it.
+type record struct {
+	host     string
+	mu       sync.Mutex
+	session  *session
+	sent     *view.Host
+	revision int64
+	ports    map[neutrino.ID]int64
+}
+
+// session is one stream of a host.
+type session struct {
+	dirty    chan struct{} // capacity 1: the view may have changed
+	replaced chan struct{} // closed when a newer stream took the host over
+	heard    chan struct{} // capacity 1: report or beat is new
+
+	mu     sync.Mutex
+	report *neutrino.Report // the last one
+	fresh  bool             // report has not been handled yet
+	beat   bool             // a heartbeat has not been handled yet
+}
+
+func newSession() *session {
+	return &session{dirty: make(chan struct{}, 1), replaced: make(chan struct{}), heard: make(chan struct{}, 1)}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (r *record) attach(ses *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session != nil {
+		close(r.session.replaced)
+	}
+	r.session = ses
+}
+
+func (r *record) detach(ses *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session == ses {
+		r.session = nil
+	}
+}
+
+// current reports whether no newer session has the host.
+func (r *record) current(ses *session) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.session == ses
+}
+
+func (r *record) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session != nil {
+		signal(r.session.dirty)
+	}
+}
+
+// held is what an agent says that it holds.
+type held struct {
+	revision int64
+	digest   []byte
+}
+
+// update is a change of a host's view that is about to be sent.
+type update struct {
+	full     bool
+	delta    view.Delta
+	revision int64
+}
+
+// open decides how an agent comes to hold the view v: it does already, it
+// holds what was last sent, or it gets everything. It records the view as
+// sent; ok is false when a newer session has the host.
+func (r *record) open(ses *session, has held, v *view.Host, revision int64) (u update, ok bool) {
+	rows := view.Rows(v)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session != ses {
+		return update{}, false
+	}
+	u = update{revision: revision}
+	switch {
+	case has.revision > 0 && string(has.digest) == digest(rows):
+		// It has held these rows since its revision; one above ours is of
+		// another life of the store.
+		r.ports = map[neutrino.ID]int64{}
+		for id := range v.Ports {
+			r.ports[id] = min(has.revision, revision)
+		}
+	case has.revision > 0 && r.sent != nil && string(has.digest) == digest(view.Rows(r.sent)):
+		u.delta = view.Diff(r.sent, v)
+	default:
+		u.full, u.delta = true, view.Delta{Puts: rows}
+		r.ports = map[neutrino.ID]int64{}
+	}
+	r.record(v, u)
+	return u, true
+}
+
+// advance is the delta from what was last sent; ok is false when there is
+// nothing to send or a newer session has the host.
+func (r *record) advance(ses *session, v *view.Host, revision int64) (u update, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session != ses {
+		return update{}, false
+	}
+	u = update{delta: view.Diff(r.sent, v), revision: revision}
+	if u.delta.Empty() {
+		return update{}, false
+	}
+	r.record(v, u)
+	return u, true
+}
+
+// record notes an update before it is sent, because the report on it may be
+// faster than the return of the send. Should it get lost, the digest of the
+// next hello tells.
+func (r *record) record(v *view.Host, u update) {
+	r.sent, r.revision = v, u.revision
+	for _, row := range u.delta.Puts {
+		if row.Kind == view.KindPort {
+			r.ports[neutrino.ID(row.ID)] = u.revision
+		}
+	}
+	for _, key := range u.delta.Drops {
+		if key.Kind == view.KindPort {
+			delete(r.ports, neutrino.ID(key.ID))
+		}
+	}
+}
+
+// settled says which ports a host had in their present form when it had acted
+// on the revision. A revision that was never sent settles nothing.
+func (r *record) settled(revision int64) func(neutrino.ID) bool {
+	return func(id neutrino.ID) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		put, ok := r.ports[id]
+		return ok && revision <= r.revision && put <= revision
+	}
+}
+
+func digest(rows []view.Row) string {
+	d := view.Digest(rows)
+	return string(d[:sha256.Size])
+}

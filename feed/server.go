@@ -1,0 +1,185 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"neutrino"
+	"neutrino/feed/feedpb"
+	"neutrino/store"
+	"neutrino/view"
+)
+
+// Handlers are what the server does with what the agents say. They are called
+// from many streams at once, but for one stream one after the other.
+type Handlers struct {
+	// Register is called when an agent connects; it counts as a heartbeat. An
+	// error refuses the stream.
+	Register func(ctx context.Context, r neutrino.Registration) error
+	// Heartbeat is called at most once in each report interval.
+	Heartbeat func(ctx context.Context, host string) error
+	// Report is called with each report, and again with the last one after an
+	// error and with each heartbeat, so that a status is audited and not only
+	// event-driven. settled says of a port that the host had its present row
+	// when it reported.
+	Report func(ctx context.Context, r neutrino.Report, settled func(port neutrino.ID) bool) error
+}
+
+// Server feeds the hosts out of a store.
+type Server struct {
+	db       *store.DB
+	handlers Handlers
+	mu       sync.Mutex
+	hosts    map[string]*record
+}
+
+// NewServer makes a server; [Server.Serve] runs it.
+func NewServer(db *store.DB, h Handlers) *Server {
+	return &Server{db: db, handlers: h, hosts: map[string]*record{}}
+}
+
+// How dead connections are found. A unix socket says so by itself; this is
+// for TCP.
+const (
+	keepaliveTime    = 15 * time.Second
+	keepaliveTimeout = 10 * time.Second
+)
+
+// Serve serves until the context ends, and then returns nil; streams end with
+// it. It closes the listener. A server serves once.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	g := grpc.NewServer(
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 3, PermitWithoutStream: true}))
+	feedpb.RegisterFeedServer(g, &service{Server: s})
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.Go(func() error { return s.watch(ctx) })
+	eg.Go(func() error {
+		<-ctx.Done()
+		g.Stop()
+		return nil
+	})
+	eg.Go(func() error {
+		if err := g.Serve(ln); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("feed: serve: %w", err)
+		}
+		return nil
+	})
+	return eg.Wait()
+}
+
+// watch wakes the streams of the hosts that each change touches.
+func (s *Server) watch(ctx context.Context) error {
+	for {
+		from := s.db.Snapshot().Revision() + 1
+		// What happened before the watch began is found by looking.
+		s.wakeAll()
+		err := s.follow(ctx, from)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, store.ErrListAgain):
+			slog.Info("feed: behind the store, looking at every host")
+		default:
+			return fmt.Errorf("feed: %w", err)
+		}
+	}
+}
+
+func (s *Server) follow(ctx context.Context, from store.Revision) error {
+	for b, err := range s.db.Watch(ctx, from) {
+		if err != nil {
+			return err
+		}
+		s.wake(view.Touched(s.db.Snapshot(), b.Changes))
+	}
+	return ctx.Err()
+}
+
+func (s *Server) wakeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.hosts {
+		r.wake()
+	}
+}
+
+func (s *Server) wake(touched map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range touched {
+		if r, ok := s.hosts[name]; ok {
+			r.wake()
+		}
+	}
+}
+
+// attach makes a session the one of its host and ends the session before it.
+func (s *Server) attach(host string, ses *session) *record {
+	s.mu.Lock()
+	r, ok := s.hosts[host]
+	if !ok {
+		r = &record{host: host}
+		s.hosts[host] = r
+	}
+	s.mu.Unlock()
+	r.attach(ses)
+	return r
+}
+
+type service struct {
+	feedpb.UnimplementedFeedServer
+	*Server
+}
+
+// Follow is one stream: the agent's hello, then views down and reports up.
+func (s *service) Follow(stream feedpb.Feed_FollowServer) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	hello := first.GetHello()
+	var reg neutrino.Registration
+	if err := json.Unmarshal(hello.GetRegistration(), &reg); err != nil || reg.Host == "" {
+		return status.Errorf(codes.InvalidArgument, "a stream begins with a hello that names its host (%v)", err)
+	}
+	ses := newSession()
+	rec := s.attach(reg.Host, ses)
+	defer rec.detach(ses)
+	log := slog.With("host", reg.Host)
+	if err := s.handlers.Register(stream.Context(), reg); err != nil {
+		log.Warn("feed: registration refused", "err", err)
+		return status.Errorf(codes.FailedPrecondition, "register host %s: %v", reg.Host, err)
+	}
+	log.Info("feed: agent connected", "revision", hello.GetRevision())
+	eg, ctx := errgroup.WithContext(stream.Context())
+	f := &follower{Server: s.Server, stream: stream, rec: rec, ses: ses, log: log}
+	eg.Go(func() error { return f.send(ctx, hello) })
+	eg.Go(func() error { return f.handle(ctx) })
+	// Recv ends when this function returns, so it is not waited for.
+	received := make(chan error, 1)
+	go func() { received <- f.receive() }()
+	eg.Go(func() error {
+		select {
+		case err := <-received:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	err = eg.Wait()
+	log.Info("feed: agent left", "err", err)
+	return err
+}

@@ -1,0 +1,184 @@
+package view
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"neutrino"
+	"neutrino/store"
+)
+
+// For is the view of one host: everything that its plan depends on, and
+// nothing else. It depends on the snapshot only.
+func For(s *store.Snapshot, name string) *Host {
+	h := New(name)
+	addNetworks(h, s)
+	addPorts(h, s)
+	addNeighbours(h, s)
+	addGroups(h, s)
+	return h
+}
+
+// addNetworks takes in the networks that have a local VLAN on the host, with
+// their subnets.
+func addNetworks(h *Host, s *store.Snapshot) {
+	served := map[neutrino.ID]bool{}
+	for b := range store.By(s, store.DHCPBindingsByHost, h.Name) {
+		served[b.NetworkID] = true
+	}
+	for hn := range store.By(s, store.HostNetworksByHost, h.Name) {
+		n, ok := store.Peek(s, store.Networks, hn.NetworkID)
+		if !ok {
+			continue
+		}
+		h.Networks[n.ID] = Network{Network: network(n), LocalVLAN: hn.LocalVLAN, DHCP: served[n.ID]}
+		for sub := range store.By(s, store.SubnetsByNetwork, string(n.ID)) {
+			h.Subnets[sub.ID] = subnet(sub)
+		}
+	}
+}
+
+// addPorts takes in the ports bound to the host. Should one have a network that
+// is not present here, the plan refuses it and says so.
+func addPorts(h *Host, s *store.Snapshot) {
+	for p := range store.By(s, store.PortsByHost, h.Name) {
+		if boundTo(p) == h.Name {
+			h.Ports[p.ID] = port(p)
+		}
+	}
+}
+
+func addNeighbours(h *Host, s *store.Snapshot) {
+	tunnels := map[string]netip.Addr{}
+	for id, n := range h.Networks {
+		for p := range store.By(s, store.PortsByNetwork, string(id)) {
+			at := boundTo(p)
+			if at == h.Name || at == "" && !n.DHCP {
+				continue
+			}
+			nb := neighbour(p)
+			if at != "" {
+				nb.TunnelIP = tunnelIP(s, tunnels, at)
+			}
+			h.Neighbours[p.ID] = nb
+		}
+	}
+}
+
+// tunnelIP looks a host's endpoint up once for each view.
+func tunnelIP(s *store.Snapshot, known map[string]netip.Addr, name string) netip.Addr {
+	ip, ok := known[name]
+	if !ok {
+		if peer, found := store.Peek(s, store.Hosts, neutrino.ID(name)); found {
+			ip = peer.TunnelIP
+		}
+		known[name] = ip
+	}
+	return ip
+}
+
+// addGroups takes in the groups of the host's ports, their rules, and what the
+// remote groups of those rules stand for. A remote group that does not exist
+// stands for nobody, never for everybody.
+func addGroups(h *Host, s *store.Snapshot) {
+	for _, p := range h.Ports {
+		for _, id := range p.SecurityGroups {
+			if _, done := h.Groups[id]; done {
+				continue
+			}
+			g, ok := store.Peek(s, store.SecurityGroups, id)
+			if !ok {
+				continue
+			}
+			h.Groups[id] = group(g)
+			for r := range store.By(s, store.RulesByGroup, string(id)) {
+				h.Rules[r.ID] = rule(r)
+				addMembers(h, s, r.RemoteGroupID)
+			}
+		}
+	}
+}
+
+func addMembers(h *Host, s *store.Snapshot, id neutrino.ID) {
+	if _, done := h.Members[id]; done || id == "" {
+		return
+	}
+	var all []netip.Prefix
+	for p := range store.By(s, store.PortsByGroup, string(id)) {
+		all = appendAddresses(all, p)
+	}
+	slices.SortFunc(all, comparePrefix)
+	h.Members[id] = Members{Group: id, Prefixes: slices.Compact(all)}
+}
+
+// appendAddresses adds what a port may send from: its fixed IPs and the
+// networks of its allowed address pairs.
+func appendAddresses(to []netip.Prefix, p *neutrino.Port) []netip.Prefix {
+	for _, f := range p.FixedIPs {
+		if f.IPAddress.IsValid() {
+			to = append(to, netip.PrefixFrom(f.IPAddress, f.IPAddress.BitLen()))
+		}
+	}
+	for _, a := range p.AllowedAddressPairs {
+		if a.IPAddress.IsValid() {
+			to = append(to, a.IPAddress.Masked())
+		}
+	}
+	return to
+}
+
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}
+
+// boundTo is the host that realises the port, "" for none. A port whose
+// binding failed keeps its host_id but nobody may wire it.
+func boundTo(p *neutrino.Port) string {
+	if p.VIFType == neutrino.VIFBindingFailed {
+		return ""
+	}
+	return p.HostID
+}
+
+// The functions below leave out what no plan depends on, so that a change of
+// it is no change of the view: names, descriptions, revisions, times, status.
+
+func network(n *neutrino.Network) neutrino.Network {
+	c := *n
+	c.Name, c.Status, c.Shared, c.AvailabilityZoneHints, c.Standard = "", "", false, nil, neutrino.Standard{}
+	return c
+}
+
+func subnet(s *neutrino.Subnet) neutrino.Subnet {
+	c := *s
+	c.Name, c.AllocationPools, c.Standard = "", nil, neutrino.Standard{}
+	return c
+}
+
+func port(p *neutrino.Port) neutrino.Port {
+	c := *p
+	c.Name, c.Status, c.Profile, c.Standard = "", "", "", neutrino.Standard{}
+	return c
+}
+
+func group(g *neutrino.SecurityGroup) neutrino.SecurityGroup {
+	c := *g
+	c.Name, c.Standard = "", neutrino.Standard{}
+	return c
+}
+
+func rule(r *neutrino.SecurityGroupRule) neutrino.SecurityGroupRule {
+	c := *r
+	c.Standard = neutrino.Standard{}
+	return c
+}
+
+// neighbour is a port as other hosts see it, but for its host's endpoint.
+func neighbour(p *neutrino.Port) Neighbour {
+	return Neighbour{
+		ID: p.ID, NetworkID: p.NetworkID, MAC: p.MAC, FixedIPs: p.FixedIPs,
+		AllowedAddressPairs: p.AllowedAddressPairs, DeviceOwner: p.DeviceOwner,
+		ExtraDHCPOpts: p.ExtraDHCPOpts, Host: boundTo(p),
+	}
+}

@@ -1,0 +1,185 @@
+package view
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"neutrino"
+)
+
+// Key names one row of a view. Kind is one of "network", "subnet", "port",
+// "neighbour", "group", "rule", "members".
+type Key struct{ Kind, ID string }
+
+// KindPort is the kind of the rows that hold the host's own ports.
+const KindPort = "port"
+
+// Row is one object of a view, as the feed carries it. Value is its JSON form.
+type Row struct {
+	Kind, ID string
+	Value    json.RawMessage
+}
+
+// Key is the name of the row.
+func (r Row) Key() Key { return Key{r.Kind, r.ID} }
+
+// Delta is what turns one view into another. Puts and Drops are sorted by kind
+// and ID, and no key stands in both.
+type Delta struct {
+	Puts  []Row
+	Drops []Key
+}
+
+// Empty reports whether the delta changes nothing.
+func (d Delta) Empty() bool { return len(d.Puts) == 0 && len(d.Drops) == 0 }
+
+// kinds are the maps of a [Host] as rows.
+var kinds = [...]kind{
+	table[Network]{"network", func(h *Host) *map[neutrino.ID]Network { return &h.Networks }},
+	table[neutrino.Subnet]{"subnet", func(h *Host) *map[neutrino.ID]neutrino.Subnet { return &h.Subnets }},
+	table[neutrino.Port]{KindPort, func(h *Host) *map[neutrino.ID]neutrino.Port { return &h.Ports }},
+	table[Neighbour]{"neighbour", func(h *Host) *map[neutrino.ID]Neighbour { return &h.Neighbours }},
+	table[neutrino.SecurityGroup]{"group", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroup { return &h.Groups }},
+	table[neutrino.SecurityGroupRule]{"rule", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroupRule { return &h.Rules }},
+	table[Members]{"members", func(h *Host) *map[neutrino.ID]Members { return &h.Members }},
+}
+
+type kind interface {
+	name() string
+	diff(old, new *Host, d *Delta)
+	own(h *Host) // gives h a map of its own
+	put(h *Host, id neutrino.ID, value []byte) error
+	drop(h *Host, id neutrino.ID)
+}
+
+type table[V any] struct {
+	label string
+	of    func(*Host) *map[neutrino.ID]V
+}
+
+func (t table[V]) name() string { return t.label }
+
+func (t table[V]) diff(old, new *Host, d *Delta) {
+	from, to := *t.of(old), *t.of(new)
+	for id, v := range to {
+		if was, ok := from[id]; ok && reflect.DeepEqual(was, v) {
+			continue
+		}
+		d.Puts = append(d.Puts, Row{t.label, string(id), encode(v)})
+	}
+	for id := range from {
+		if _, ok := to[id]; !ok {
+			d.Drops = append(d.Drops, Key{t.label, string(id)})
+		}
+	}
+}
+
+func (t table[V]) own(h *Host) {
+	m := t.of(h)
+	*m = maps.Clone(*m)
+}
+
+func (t table[V]) put(h *Host, id neutrino.ID, value []byte) error {
+	var v V
+	if err := json.Unmarshal(value, &v); err != nil {
+		return err
+	}
+	(*t.of(h))[id] = v
+	return nil
+}
+
+func (t table[V]) drop(h *Host, id neutrino.ID) { delete(*t.of(h), id) }
+
+// encode cannot fail: the nouns hold no channel, function or cyclic value.
+func encode(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("view: encode %T: %v", v, err))
+	}
+	return b
+}
+
+// Rows is the whole view as rows, sorted by kind and ID.
+func Rows(h *Host) []Row { return Diff(New(h.Name), h).Puts }
+
+// Diff is what turns old into new.
+func Diff(old, new *Host) Delta {
+	var d Delta
+	for _, k := range kinds {
+		k.diff(old, new, &d)
+	}
+	slices.SortFunc(d.Puts, func(a, b Row) int { return compareKeys(a.Key(), b.Key()) })
+	slices.SortFunc(d.Drops, compareKeys)
+	return d
+}
+
+func compareKeys(a, b Key) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) }
+
+// Apply is h with the delta applied; h itself stays as it is. It fails on a
+// kind that this version does not know and on a value that it cannot read:
+// a view with a hole in it is not complete.
+func Apply(h *Host, d Delta) (*Host, error) {
+	c := *h
+	known := map[string]kind{}
+	for _, k := range kinds {
+		known[k.name()] = k
+	}
+	owned := map[string]bool{}
+	find := func(key Key) (kind, error) {
+		k, ok := known[key.Kind]
+		if !ok {
+			return nil, fmt.Errorf("view: unknown kind of row %q", key.Kind)
+		}
+		if !owned[key.Kind] {
+			k.own(&c)
+			owned[key.Kind] = true
+		}
+		return k, nil
+	}
+	for _, r := range d.Puts {
+		k, err := find(r.Key())
+		if err != nil {
+			return nil, err
+		}
+		if err := k.put(&c, neutrino.ID(r.ID), r.Value); err != nil {
+			return nil, fmt.Errorf("view: read %s %s: %w", r.Kind, r.ID, err)
+		}
+	}
+	for _, key := range d.Drops {
+		k, err := find(key)
+		if err != nil {
+			return nil, err
+		}
+		k.drop(&c, neutrino.ID(key.ID))
+	}
+	return &c, nil
+}
+
+// Digest is a checksum of the rows of a view, whatever their order: two ends
+// that hold the same digest hold the same view.
+func Digest(rows []Row) [sha256.Size]byte {
+	sorted := slices.SortedFunc(slices.Values(rows), func(a, b Row) int { return compareKeys(a.Key(), b.Key()) })
+	var buf bytes.Buffer
+	for _, r := range sorted {
+		fmt.Fprintf(&buf, "%q %q %d ", r.Kind, r.ID, len(r.Value))
+		buf.Write(r.Value)
+	}
+	return sha256.Sum256(buf.Bytes())
+}
+
+// Text is the view for people and tests: one line for each row, sorted.
+func Text(h *Host) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "host %s\n", h.Name)
+	for _, r := range Rows(h) {
+		fmt.Fprintf(&b, "%s %s %s\n", r.Kind, r.ID, r.Value)
+	}
+	return b.String()
+}

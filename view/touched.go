@@ -1,0 +1,186 @@
+package view
+
+import (
+	"reflect"
+
+	"neutrino"
+	"neutrino/store"
+)
+
+// Touched is the hosts whose view the changes may have changed; s is the
+// snapshot after them. It never leaves out a host whose view differs.
+//
+// Following the present links is enough: where a host's path to a changed
+// object has itself changed, the first changed link of the path touches the
+// host, because everything before that link is as it was.
+func Touched(s *store.Snapshot, changes []store.Change) map[string]bool {
+	t := &touch{s: s, hosts: map[string]bool{}}
+	for _, c := range changes {
+		t.change(c)
+	}
+	delete(t.hosts, "")
+	return t.hosts
+}
+
+type touch struct {
+	s     *store.Snapshot
+	hosts map[string]bool
+}
+
+func (t *touch) change(c store.Change) {
+	for _, row := range [...]any{c.Old, c.New} {
+		switch v := row.(type) {
+		case *neutrino.Network:
+			if differ(c, network) {
+				t.network(v.ID)
+			}
+		case *neutrino.Subnet:
+			if differ(c, subnet) {
+				t.network(v.NetworkID)
+			}
+		case *neutrino.SecurityGroup:
+			if differ(c, group) {
+				t.group(v.ID)
+			}
+		case *neutrino.SecurityGroupRule:
+			if differ(c, rule) {
+				t.group(v.SecurityGroupID)
+			}
+		case *neutrino.HostNetwork:
+			t.hosts[v.Host] = true
+		case *neutrino.DHCPBinding:
+			t.hosts[v.Host] = true
+		}
+	}
+	if old, new := pair[neutrino.Port](c); old != nil || new != nil {
+		t.port(old, new)
+	}
+	if old, new := pair[neutrino.Host](c); old != nil || new != nil {
+		t.host(old, new)
+	}
+}
+
+func pair[T any](c store.Change) (old, new *T) {
+	old, _ = c.Old.(*T)
+	new, _ = c.New.(*T)
+	return old, new
+}
+
+// differ reports whether the object differs in what a view takes of it.
+func differ[T any](c store.Change, take func(*T) T) bool {
+	old, new := pair[T](c)
+	return old == nil || new == nil || !reflect.DeepEqual(take(old), take(new))
+}
+
+// port touches the hosts that the port is and was bound to; when what
+// neighbours see of it changes, those of its network; and when its addresses
+// or groups change, those that let the groups in.
+func (t *touch) port(old, new *neutrino.Port) {
+	if old != nil && new != nil && reflect.DeepEqual(port(old), port(new)) {
+		return
+	}
+	var was, is Neighbour
+	groups := map[neutrino.ID]bool{}
+	for _, p := range [...]*neutrino.Port{old, new} {
+		if p == nil {
+			continue
+		}
+		t.hosts[p.HostID] = true
+		for _, g := range p.SecurityGroups {
+			groups[g] = true
+		}
+	}
+	if old != nil {
+		was = neighbour(old)
+	}
+	if new != nil {
+		is = neighbour(new)
+	}
+	if !reflect.DeepEqual(was, is) {
+		t.neighbours(was, is)
+	}
+	for g := range groups {
+		if memberChanged(old, new, g) {
+			t.remote(g)
+		}
+	}
+}
+
+// neighbours touches the hosts that see the port: all with its network, or
+// only those that serve the network while it is bound nowhere.
+func (t *touch) neighbours(was, is Neighbour) {
+	for _, n := range [...]Neighbour{was, is} {
+		switch {
+		case n.ID == "":
+		case n.Host != "":
+			t.network(n.NetworkID)
+		default:
+			for b := range store.By(t.s, store.DHCPBindingsByNetwork, string(n.NetworkID)) {
+				t.hosts[b.Host] = true
+			}
+		}
+	}
+}
+
+// memberChanged reports whether the port adds other addresses to the group
+// than before.
+func memberChanged(old, new *neutrino.Port, g neutrino.ID) bool {
+	return !reflect.DeepEqual(contribution(old, g), contribution(new, g))
+}
+
+func contribution(p *neutrino.Port, g neutrino.ID) any {
+	if p != nil {
+		for _, id := range p.SecurityGroups {
+			if id == g {
+				return appendAddresses(nil, p)
+			}
+		}
+	}
+	return appendAddresses(nil, &neutrino.Port{})
+}
+
+// network touches the hosts where the network is present.
+func (t *touch) network(id neutrino.ID) {
+	for hn := range store.By(t.s, store.HostNetworksByNetwork, string(id)) {
+		t.hosts[hn.Host] = true
+	}
+}
+
+// group touches the hosts with a port in the group.
+func (t *touch) group(id neutrino.ID) {
+	for p := range store.By(t.s, store.PortsByGroup, string(id)) {
+		t.hosts[p.HostID] = true
+	}
+}
+
+// remote touches the hosts with a rule that names the group as its remote.
+func (t *touch) remote(id neutrino.ID) {
+	done := map[neutrino.ID]bool{}
+	for r := range store.By(t.s, store.RulesByRemoteGroup, string(id)) {
+		if !done[r.SecurityGroupID] {
+			done[r.SecurityGroupID] = true
+			t.group(r.SecurityGroupID)
+		}
+	}
+}
+
+// host touches those that have a network in common with a host whose tunnel
+// endpoint changed.
+func (t *touch) host(old, new *neutrino.Host) {
+	name := ""
+	switch {
+	case old == nil:
+		name = new.Name
+	case new == nil || old.TunnelIP != new.TunnelIP:
+		name = old.Name
+	default:
+		return
+	}
+	done := map[neutrino.ID]bool{}
+	for p := range store.By(t.s, store.PortsByHost, name) {
+		if !done[p.NetworkID] {
+			done[p.NetworkID] = true
+			t.network(p.NetworkID)
+		}
+	}
+}
