@@ -228,7 +228,9 @@ func (c *Cloud) sh(ctx context.Context, on, command string) (string, error) {
 func (c *Cloud) tidy(ctx context.Context) error {
 	var errs []error
 	for i := len(c.made) - 1; i >= 0; i-- {
-		errs = append(errs, c.lab.RemoveInstance(ctx, c.made[i]))
+		if err := c.lab.RemoveInstance(ctx, c.made[i]); !errors.Is(err, lab.ErrNoInstance) {
+			errs = append(errs, err)
+		}
 	}
 	for i := len(c.objects) - 1; i >= 0; i-- {
 		if err := c.lab.Client().Delete(ctx, c.objects[i].collection, c.objects[i].id); err != nil && !lab.IsStatus(err, 404) {

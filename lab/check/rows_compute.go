@@ -58,10 +58,10 @@ var integration = []Row{
 	{ID: "S065", Line: "86-89", On: "compute", Show: "ovs-vsctl get Interface patch-tun type options:peer", Want: set("patch", "patch-int")},
 	{ID: "S066", Line: "90-92", On: "compute", Show: "ovs-vsctl get Interface br-int type", Want: is("internal")},
 	{ID: "S067", Line: "94", On: "compute", Show: "test $(cat /sys/class/net/qvo$p11/iflink) = $(cat /sys/class/net/qvb$p11/ifindex) && echo peers", Want: is("peers")},
-	{ID: "S068", Line: "94", On: "compute", Show: "ovs-appctl ofproto/trace br-int in_port=qvo$p11,dl_src=$mac,dl_dst=$dmac,ip,nw_src=$ip,nw_dst=$dip", Want: all(has("patch-tun", "tun_id=$key", "$clocal"))},
+	{ID: "S068", Line: "94", On: "compute", Show: "ovs-appctl ofproto/trace --names br-int in_port=qvo$p11,dl_src=$mac,dl_dst=$dmac,ip,nw_src=$ip,nw_dst=$dip", Want: has("bridge(\"br-tun\")", "dl_vlan=$lv", "$key->tun_id", "$clocal")},
 	{ID: "S069", Line: "94", Show: "tcpdump -e -i qvo$p11: a frame from the tunnel is untagged", Try: untaggedInside},
 	{ID: "S070", Line: "96", Show: "two networks on one host have two tags, and no broadcast passes between them", Try: networksAreApart},
-	{ID: "S071", Line: "98", On: "compute", Show: "ovs-appctl ofproto/trace br-int in_port=qvo$p11,dl_src=$mac,dl_dst=$dmac,ip,nw_src=$ip", Want: has("bridge(\"br-tun\")")},
+	{ID: "S071", Line: "98", On: "compute", Show: "ovs-appctl ofproto/trace --names br-int in_port=qvo$p11,dl_src=$mac,dl_dst=$dmac,ip,nw_src=$ip", Want: has("bridge(\"br-tun\")")},
 }
 
 // tunnel is the compute host's tunnel bridge (F, G).
@@ -72,9 +72,9 @@ var tunnel = []Row{
 	{ID: "S082", Line: "104", On: "compute", Show: "ovs-ofctl dump-flows br-tun", Want: has("table=0", "table=2", "table=3", "table=4", "table=20", "table=22")},
 	{ID: "S083", Line: "106,108", Show: "a host without an instance has no flow with a key or a VLAN", Try: dropOnlyBeforeInstances},
 	{ID: "S085", Line: "112,121", On: "compute", Show: "ovs-ofctl dump-flows br-tun table=$intable", Want: like(`tun_id=$key actions=mod_vlan_vid:$lv,output:`)},
-	{ID: "S086", Line: "113,146", On: "compute", Show: "ovs-appctl ofproto/trace br-tun in_port=$tonet,tun_id=$key,dl_src=$dmac,dl_dst=$mac,ip", Want: has("qvo$p11", "push_vlan", "bridge(\"br-int\")")},
-	{ID: "S087", Line: "114,152", Show: "ovs-appctl ofproto/trace br-tun in_port=patch-int,dl_vlan=$lv: unicast to one tunnel, broadcast to all", Try: unicastAndFlood},
-	{ID: "S088", Line: "115", On: "compute", Show: "ovs-appctl ofproto/trace br-tun in_port=$tonet,tun_id=0xdead,dl_dst=$mac", Want: has("Datapath actions: drop")},
+	{ID: "S086", Line: "113,146", On: "compute", Show: "ovs-appctl ofproto/trace --names br-tun in_port=$tonet,tun_id=$key,dl_src=$dmac,dl_dst=$mac,ip", Want: has("qvo$p11", "push_vlan", "bridge(\"br-int\")")},
+	{ID: "S087", Line: "114,152", Show: "ovs-appctl ofproto/trace --names br-tun in_port=patch-int,dl_vlan=$lv: unicast to one tunnel, broadcast to all", Try: unicastAndFlood},
+	{ID: "S088", Line: "115", On: "compute", Show: "ovs-appctl ofproto/trace --names br-tun in_port=$tonet,tun_id=0xdead,dl_dst=$mac", Want: has("Datapath actions: drop")},
 	{ID: "S089", Line: "117", On: "compute", Show: "ovs-ofctl dump-flows br-tun | grep -E 'tun_id=$key|dl_vlan=$lv'; ovs-vsctl get Port qvo$p11 tag", Want: all(like(`tun_id=$key actions=mod_vlan_vid:$lv`), last("$lv"))},
 	{ID: "S090", Line: "112-115", Show: "ovs-ofctl dump-flows br-tun: n_packets rise while pinging", Try: countersRise},
 	{ID: "S091", Line: "125", On: "compute", Show: "ovs-ofctl show br-tun", Want: has("patch-int", "$tonet")},

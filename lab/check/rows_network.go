@@ -7,13 +7,13 @@ var networkHost = []Row{
 	{ID: "S102", Line: "162,168", Show: "the VM's DHCPDISCOVER is seen on tap$d11", Try: discoverReachesServer},
 	{ID: "S103", Line: "163,172", On: "compute", Show: "ovs-ofctl --names dump-flows br-tun table=20,dl_dst=$dmac", Want: like(`dl_vlan=$lv,dl_dst=$dmac actions=strip_vlan,.*$key.*,output:"?$tonet`)},
 	{ID: "S105", Line: "165,184", Show: "tcpdump on the network host's underlay: the DHCP answer leaves with key $key", Try: answerHasKey},
-	{ID: "S106", Line: "166", On: "network", Show: "ovs-appctl ofproto/trace br-tun in_port=$tocom,tun_id=0xdead,dl_dst=$dmac", Want: has("Datapath actions: drop")},
+	{ID: "S106", Line: "166", On: "network", Show: "ovs-appctl ofproto/trace --names br-tun in_port=$tocom,tun_id=0xdead,dl_dst=$dmac", Want: has("Datapath actions: drop")},
 	{ID: "S110", Line: "190", Show: "the VM reaches the DHCP server through br-int", Try: guestReachesServer},
 	{ID: "S111", Line: "192-196", On: "network", Show: "ovs-vsctl show", Want: has("Bridge br-int", "Port patch-tun", "Port br-int", "Port tap$d11", "tag: $nlv")},
 	{ID: "S112", Line: "197-200", On: "network", Show: "ovs-vsctl get Interface patch-tun type options:peer", Want: set("patch", "patch-int")},
 	{ID: "S113", Line: "201-203", On: "network", Show: "ovs-vsctl get Port tap$d11 tag; ovs-vsctl get Interface tap$d11 external_ids:iface-id", Want: set("$nlv", "\"$dhcp\"")},
 	{ID: "S114", Line: "204-206", On: "network", Show: "ovs-vsctl get Interface br-int type", Want: is("internal")},
-	{ID: "S116", Line: "214", On: "network", Show: "ovs-appctl ofproto/trace br-int in_port=tap$d11,dl_src=$dmac,dl_dst=$mac,ip", Want: has("bridge(\"br-tun\")", "tun_id=$key")},
+	{ID: "S116", Line: "214", On: "network", Show: "ovs-appctl ofproto/trace --names br-int in_port=tap$d11,dl_src=$dmac,dl_dst=$mac,ip", Want: has("bridge(\"br-tun\")", "$key->tun_id")},
 }
 
 // dhcp is the network host's DHCP server (O, P).
@@ -34,7 +34,7 @@ var dhcp = []Row{
 	{ID: "S135", Line: "246-247", On: "network", Show: "ps -o user= -p $(cat $dir/pid)", Want: all(without("root"), like(`\S`))},
 	{ID: "S136", Line: "246", On: "network", Show: "tr '\\0' ' ' < /proc/$(cat $dir/pid)/cmdline", Want: has("--no-hosts ")},
 	{ID: "S137", Line: "246", On: "network", Show: "tr '\\0' ' ' < /proc/$(cat $dir/pid)/cmdline", Want: has("--no-resolv ")},
-	{ID: "S138", Line: "246", Show: "nslookup host-10-1-0-2.openstacklocal $dip", Try: nameResolves},
+	{ID: "S138", Line: "246", Show: "nslookup -type=a host-10-1-0-2.openstacklocal $dip", Try: nameResolves},
 	{ID: "S139", Line: "246", Show: "dnsmasq answers on its own subnet only", Try: refusesForeignSubnet},
 	{ID: "S140", Line: "246", On: "network", Show: "cat $dir/pid; tr '\\0' '\\n' < /proc/$(cat $dir/pid)/cmdline | head -1", Want: has("dnsmasq")},
 	{ID: "S141", Line: "246", On: "network", Show: "cat $dir/host", Want: has("$mac,host-10-1-0-2.openstacklocal,$ip")},

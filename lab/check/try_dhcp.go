@@ -57,7 +57,7 @@ func linkLocal(ctx context.Context, c *Cloud) (string, error) {
 }
 
 func nameResolves(ctx context.Context, c *Cloud) (string, error) {
-	out, err := c.sh(ctx, "guest", "nslookup host-10-1-0-2.openstacklocal $dip")
+	out, err := c.sh(ctx, "guest", "nslookup -type=a host-10-1-0-2.openstacklocal $dip")
 	if err == nil {
 		err = has("$ip")(c, out)
 	}
@@ -67,7 +67,7 @@ func nameResolves(ctx context.Context, c *Cloud) (string, error) {
 // refusesForeignSubnet asks the server's DNS from an address that is in none
 // of its subnets.
 func refusesForeignSubnet(ctx context.Context, c *Cloud) (string, error) {
-	ask := "nslookup host-10-1-0-2.openstacklocal"
+	ask := "nslookup -type=a host-10-1-0-2.openstacklocal"
 	out, err := c.sh(ctx, "network", "ip netns exec $ns busybox "+ask+" $dip")
 	if err != nil {
 		return out, fmt.Errorf("from its own subnet: %w", err)
@@ -124,7 +124,7 @@ func domain(ctx context.Context, c *Cloud) (string, error) {
 	if l.Domain != "openstacklocal" {
 		return l.Domain, errors.New("want openstacklocal")
 	}
-	out, err := c.sh(ctx, "guest", "nslookup host-10-1-0-2.openstacklocal $dip")
+	out, err := c.sh(ctx, "guest", "nslookup -type=a host-10-1-0-2.openstacklocal $dip")
 	if err == nil {
 		err = has("$ip")(c, out)
 	}

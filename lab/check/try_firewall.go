@@ -17,8 +17,8 @@ func forgedMAC(ctx context.Context, c *Cloud) (string, error) {
 		return "", err
 	}
 	seen, err := c.seenOn(ctx, point{"compute", "qvo$p11", "ether src fa:16:3e:66:66:66 and ip"}, func(ctx context.Context) error {
-		return c.inGuest(ctx, c.expand("mac=$(cat /sys/class/net/eth0/address); arp -s $dip $dmac; ip link set eth0 address fa:16:3e:66:66:66; "+
-			"ping -c 2 -W 1 $dip; ip link set eth0 address $mac; arp -d $dip; true"))
+		return c.inGuest(ctx, c.expand("ip link set eth0 address fa:16:3e:66:66:66; arp -s $dip $dmac; "+
+			"ping -c 2 -W 1 $dip; arp -d $dip; ip link set eth0 address $mac; true"))
 	})
 	if err != nil {
 		return "", err
@@ -62,24 +62,55 @@ func forgedIP(ctx context.Context, c *Cloud) (seen string, err error) {
 	return fmt.Sprintf("foreign: 0 on qvo; allowed: %d on qvo", len(passed)), err
 }
 
-// rogueDHCPServer lets the VM answer as a DHCP server.
-func rogueDHCPServer(ctx context.Context, c *Cloud) (string, error) {
+// rogueDHCPServer runs a DHCP server in the VM, lets questions in to it, and
+// has another instance ask: the VM's answers end at its tap.
+func rogueDHCPServer(ctx context.Context, c *Cloud) (seen string, err error) {
+	group, err := c.group(ctx)
+	if err != nil {
+		return "", err
+	}
+	rule, err := c.lab.Client().Create(ctx, "security-group-rules", lab.Object{"security_group_id": group, "direction": "ingress",
+		"protocol": "udp", "port_range_min": 67, "port_range_max": 67})
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		err = errors.Join(err, c.lab.Client().Delete(context.WithoutCancel(ctx), "security-group-rules", rule.ID()))
+	}()
+	if _, err := c.expect(ctx, "compute", "iptables -S $X-i$p10", has("--dport 67 -j RETURN")); err != nil {
+		return "", err
+	}
 	before, err := c.counter(ctx, "$X-o$p10", "udp spt:67 dpt:68")
 	if err != nil {
 		return "", err
 	}
-	seen, err := c.seenOn(ctx, point{"compute", "qvo$p11", "udp src port 67"}, func(ctx context.Context) error {
-		return c.inGuest(ctx, c.expand(
-			"echo offer | nc -u -w 1 -p 67 $dip 68; true"))
-	})
-	after, e := c.counter(ctx, "$X-o$p10", "udp spt:67 dpt:68")
-	if err = errors.Join(err, e); err != nil {
+	start := "printf 'start 10.1.0.200\nend 10.1.0.210\ninterface eth0\nlease_file /tmp/leases\n' > /tmp/udhcpd.conf; touch /tmp/leases; " +
+		"(udhcpd -f /tmp/udhcpd.conf >/dev/null 2>&1 &)"
+	if err := c.inGuest(ctx, start); err != nil {
 		return "", err
 	}
-	if len(seen) > 0 || after <= before {
+	defer func() { err = errors.Join(err, c.inGuest(context.WithoutCancel(ctx), "killall udhcpd")) }()
+	var lease lab.Lease
+	after := before
+	frames, err := c.seenOn(ctx, point{"compute", "qvo$p11", "udp src port 67 and src host $ip"}, func(ctx context.Context) error {
+		if _, lease, err = c.instance(ctx, lab.InstanceSpec{Name: "asker", Host: c.network.Name, Network: c.guest.NetworkID}); err != nil {
+			return err
+		}
+		return until(ctx, patience, func(ctx context.Context) error { // it probes an address for seconds before it offers it
+			if after, err = c.counter(ctx, "$X-o$p10", "udp spt:67 dpt:68"); err == nil && after <= before {
+				err = errors.New("no answer of the VM was counted")
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Sprintf("DROP counter %d → %d", before, after), err
+	}
+	if len(frames) > 0 || lease.Server != c.vars["dip"] {
 		err = errors.New("a DHCP server in the VM was not stopped at its tap")
 	}
-	return fmt.Sprintf("DROP counter %d → %d, %d frames on qvo", before, after, len(seen)), err
+	return fmt.Sprintf("DROP counter %d → %d, %d answers on qvo, lease from %s", before, after, len(frames), lease.Server),
+		errors.Join(err, c.remove(ctx, "asker"))
 }
 
 // egress are the rules that let the VM out.
@@ -201,8 +232,11 @@ func sshOpenTelnetClosed(ctx context.Context, c *Cloud) (string, error) {
 }
 
 func httpOpen(ctx context.Context, c *Cloud) (string, error) {
-	out, err := c.sh(ctx, "network", "ip netns exec $ns busybox wget -q -T 3 -O - http://$ip/")
-	return "GET / → " + out, err
+	out, err := c.sh(ctx, "network", "printf 'GET / HTTP/1.0\r\n\r\n' | ip netns exec $ns busybox nc -w 3 $ip 80")
+	if err == nil {
+		err = has("200 OK")(c, out)
+	}
+	return "GET / → " + brief(out), err
 }
 
 func fallbackCounts(ctx context.Context, c *Cloud) (string, error) {

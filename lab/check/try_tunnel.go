@@ -82,11 +82,11 @@ func flowIsRepaired(ctx context.Context, c *Cloud) (string, error) {
 }
 
 func unicastAndFlood(ctx context.Context, c *Cloud) (string, error) {
-	unicast, err := c.sh(ctx, "compute", "ovs-appctl ofproto/trace br-tun in_port=patch-int,dl_vlan=$lv,dl_src=$mac,dl_dst=$dmac,ip")
+	unicast, err := c.sh(ctx, "compute", "ovs-appctl ofproto/trace --names br-tun in_port=patch-int,dl_vlan=$lv,dl_src=$mac,dl_dst=$dmac,ip")
 	if err != nil {
 		return "", err
 	}
-	flood, err := c.sh(ctx, "compute", "ovs-appctl ofproto/trace br-tun in_port=patch-int,dl_vlan=$lv,dl_src=$mac,dl_dst=ff:ff:ff:ff:ff:ff,ip")
+	flood, err := c.sh(ctx, "compute", "ovs-appctl ofproto/trace --names br-tun in_port=patch-int,dl_vlan=$lv,dl_src=$mac,dl_dst=ff:ff:ff:ff:ff:ff,ip")
 	if err != nil {
 		return "", err
 	}
@@ -177,7 +177,8 @@ func (c *Cloud) privateNetwork(ctx context.Context, name, project string, key in
 		return "", err
 	}
 	c.objects = append(c.objects, made{"networks", network.ID()})
-	_, err = api.Create(ctx, "subnets", lab.Object{"network_id": network.ID(), "ip_version": 4, "cidr": lab.SeedCIDR})
+	_, err = api.Create(ctx, "subnets", lab.Object{"network_id": network.ID(), "ip_version": 4, "cidr": lab.SeedCIDR,
+		"allocation_pools": []lab.Object{{"start": lab.SeedDHCP, "end": "10.1.0.254"}}})
 	return network.ID(), err
 }
 
