@@ -252,7 +252,7 @@ func TestPureStationsAreVisiblyPure(t *testing.T) {
 func TestNothingIsSpelledTwice(t *testing.T) {
 	homes := map[string]string{
 		`"qdhcp-"`: "plan/names", `"-openvswitch-agent"`: "plan/names", `"fa:16:3e`: "intent",
-		`"NIPv4"`: "plan/names", `"Open vSwitch agent"`: ".", `"network:dhcp"`: ".",
+		`"NIPv4"`: "host/iptables", `"Open vSwitch agent"`: ".", `"network:dhcp"`: ".",
 	}
 	for _, s := range sources(t) {
 		if s.test || strings.HasPrefix(s.pkg, "lab") || strings.HasPrefix(s.pkg, "cmd") {

@@ -21,7 +21,7 @@ import (
 type Options struct {
 	// RunDir holds the names of namespaces, "/run/netns" when empty (ip-netns(8)).
 	RunDir string
-	// Prefixes begin the names of namespaces of ours, "qdhcp-" when empty.
+	// Prefixes begin the names of namespaces of ours; without any, none is ours.
 	Prefixes []string
 	// AliasPrefix is the first word of the alias of every device of ours,
 	// "neutrino" when empty.
@@ -51,9 +51,6 @@ type Hands struct {
 func New(o Options) *Hands {
 	if o.RunDir == "" {
 		o.RunDir = "/run/netns"
-	}
-	if len(o.Prefixes) == 0 {
-		o.Prefixes = []string{"qdhcp-"}
 	}
 	if o.AliasPrefix == "" {
 		o.AliasPrefix = "neutrino"

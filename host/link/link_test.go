@@ -44,7 +44,7 @@ func dhcpPort() *host.State {
 
 func fresh(t testing.TB, dir string) *Hands {
 	t.Helper()
-	h := New(Options{RunDir: dir})
+	h := New(Options{RunDir: dir, Prefixes: []string{"qdhcp-"}})
 	t.Cleanup(h.Close)
 	return h
 }

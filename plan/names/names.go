@@ -130,9 +130,6 @@ func (c Chains) PostroutingBottom() string { return c.first + "-postrouting-bott
 // one key on a host cannot both be filtered.
 func ChainKey(port neutrino.ID) string { return cut(string(port), chainID) }
 
-// SetPrefixes begin the name of every ipset of ours.
-var SetPrefixes = [...]string{"NIPv4", "NIPv6"}
-
 // Set is the ipset with the addresses of a security group.
 func Set(family neutrino.EtherType, group neutrino.ID) string {
 	return cut("N"+string(family)+string(group), setName)
