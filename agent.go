@@ -29,10 +29,15 @@ type Agent struct {
 const (
 	AgentOVS        = "Open vSwitch agent"
 	AgentDHCP       = "DHCP agent"
+	AgentL3         = "L3 agent"
+	AgentMetadata   = "Metadata agent"
 	BinaryOVS       = "neutron-openvswitch-agent"
 	BinaryDHCP      = "neutron-dhcp-agent"
+	BinaryL3        = "neutron-l3-agent"
+	BinaryMetadata  = "neutron-metadata-agent"
 	TopicNone       = "N/A"
 	TopicDHCP       = "dhcp_agent"
+	TopicL3         = "l3_agent"
 	DefaultZone     = "nova"
 	AgentDownTime   = 75 * time.Second
 	AgentReportTime = 30 * time.Second
@@ -50,6 +55,8 @@ type Registration struct {
 	HybridPlug   bool       `json:"ovs_hybrid_plug"`
 	StartedAt    time.Time  `json:"started_at"`
 	Zone         string     `json:"availability_zone"`
+	// BridgeMappings is "physical network" -> "provider bridge" on the host.
+	BridgeMappings map[string]string `json:"bridge_mappings,omitempty"`
 }
 
 // Host is a host as the server keeps it: its last registration.

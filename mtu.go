@@ -4,11 +4,14 @@ package neutrino
 // provider:network_type.
 type NetworkType string
 
-// The network types that tenants get (gre, vxlan, geneve).
+// The network types: those that tenants get (gre, vxlan, geneve), and those of
+// provider networks.
 const (
 	GRE    NetworkType = "gre"
 	VXLAN  NetworkType = "vxlan"
 	Geneve NetworkType = "geneve"
+	Flat   NetworkType = "flat"
+	VLAN   NetworkType = "vlan"
 )
 
 // TunnelTypes lists every tunnel type, in the order in which help texts and
@@ -24,6 +27,12 @@ func (t NetworkType) IsTunnel() bool {
 	}
 	return false
 }
+
+// IsProvider reports whether the type is carried by a physical network.
+func (t NetworkType) IsProvider() bool { return t == Flat || t == VLAN }
+
+// MaxVLAN is the highest VLAN of a provider network; 1 is the lowest (IEEE 802.1Q).
+const MaxVLAN = 4094
 
 // MaxSegmentationID is the highest key of the type: 2^32-1 for GRE (RFC 2890),
 // 2^24-1 for VXLAN and Geneve (RFC 7348, RFC 8926). The lowest is 1.

@@ -76,11 +76,16 @@ const (
 	PortDown   PortStatus = "DOWN"
 	PortBuild  PortStatus = "BUILD"
 	PortError  PortStatus = "ERROR"
+	// PortNotApplicable is the status of a floating IP's port: nothing wires it.
+	PortNotApplicable PortStatus = "N/A"
 )
 
 // Device owners that change how a port is treated (api.md section 3.9).
 const (
 	OwnerDHCP          = "network:dhcp"
+	OwnerRouter        = "network:router_interface"
+	OwnerGateway       = "network:router_gateway"
+	OwnerFloatingIP    = "network:floatingip"
 	OwnerNetworkPrefix = "network:"
 	OwnerNeutronPrefix = "neutron:"
 	OwnerComputePrefix = "compute:"

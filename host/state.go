@@ -27,6 +27,15 @@ type State struct {
 	Flows      map[FlowKey]Flow
 	Files      map[string]File
 	Processes  map[string]Process
+	// Leases are the DHCP leases that may exist; others are released.
+	Leases map[LeaseKey]Lease
+	// Translations are what the NAT of a namespace may have tracked; its key is
+	// the namespace.
+	Translations map[string]Translation
+	// Listeners are the sockets of the metadata service.
+	Listeners map[ListenerKey]Listener
+	// Adverts are the router advertisements that the host sends.
+	Adverts map[AdvertKey]Advert
 	// Refused are objects that the plan leaves out, with the reason.
 	Refused []Refusal
 }
@@ -42,6 +51,8 @@ func NewState() *State {
 		Routes: map[RouteKey]Route{}, Sysctls: map[SysctlKey]Sysctl{}, Sets: map[SetKey]Set{},
 		Chains: map[ChainKey]Chain{}, Hooks: map[HookKey]Hook{}, Zones: map[uint16]Zone{},
 		Flows: map[FlowKey]Flow{}, Files: map[string]File{}, Processes: map[string]Process{},
+		Leases: map[LeaseKey]Lease{}, Translations: map[string]Translation{},
+		Listeners: map[ListenerKey]Listener{}, Adverts: map[AdvertKey]Advert{},
 	}
 }
 
@@ -114,7 +125,12 @@ type AddressKey struct{ NetNS, Device, Prefix string }
 
 // Address is one address of a device of ours, global scope, with the broadcast
 // address for IPv4. IPv6 addresses are added without duplicate address detection.
-type Address struct{ Why Why }
+type Address struct {
+	// Announce has the address announced by gratuitous ARP or an unsolicited
+	// neighbour advertisement when it is added. It is not compared.
+	Announce bool
+	Why      Why
+}
 
 // RouteKey is a destination in a namespace; Dst "default" or a prefix.
 type RouteKey struct {
@@ -242,3 +258,52 @@ const (
 	ReloadHUP     Reload = "hup"     // send SIGHUP
 	ReloadRestart Reload = "restart" // stop and start again
 )
+
+// LeaseKey is a DHCP lease: which server's, by the directory of its files,
+// which address and whose.
+type LeaseKey struct{ Dir, IP, MAC string }
+
+// Lease is a lease that may exist. A plan names all that may; one that is
+// absent on the host is not put. NetNS, Device and Server say how a lease of
+// that directory is released (RFC 2131, 4.4.6).
+type Lease struct {
+	NetNS, Device, Server string
+	Why                   Why
+}
+
+// Translation says which NAT a namespace's tracked connections may have. The
+// hand removes entries that do not agree: what a floating IP was no longer is.
+type Translation struct {
+	// DNAT has a line "<address>[:<protocol number>:<port>] <address>[:<port>]"
+	// for each destination that may be rewritten, sorted, joined by "\n".
+	DNAT string
+	// SNAT has a line "<source address or prefix> <address>" for each source that
+	// may be rewritten, the most specific first, joined by "\n".
+	SNAT string
+	Why  Why
+}
+
+// ListenerKey is a listening TCP socket in a namespace, Address as "0.0.0.0:9697".
+type ListenerKey struct{ NetNS, Address string }
+
+// Listener is a socket of the metadata service. Scope is the router or network
+// whose instances come in there, "router/<id>" or "network/<id>": it, and never
+// a header, says who asks.
+type Listener struct {
+	Scope string
+	Why   Why
+}
+
+// AdvertKey is a device that router advertisements leave by.
+type AdvertKey struct{ NetNS, Device string }
+
+// Advert is what a router advertisement says (RFC 4861, 4.2).
+type Advert struct {
+	// Prefixes has a line "<prefix> <on-link 0 or 1> <autonomous 0 or 1>" each.
+	Prefixes string
+	Managed  bool   // the M flag: addresses by DHCPv6
+	Other    bool   // the O flag: other configuration by DHCPv6
+	MTU      int    // bytes
+	DNS      string // addresses of recursive servers, joined by ","
+	Why      Why
+}

@@ -19,6 +19,13 @@ type Config struct {
 	WrapPrefix        string     // first word of the chains' wrap prefix, "neutron" or "quantum"
 	StatePath         string     // [DEFAULT] state_path, "/var/lib/neutron"
 	DHCP              DHCPConfig
+	// BridgeMappings is [ovs] bridge_mappings: physical network to provider bridge.
+	BridgeMappings map[string]string
+	// Metadata is set where this host answers 169.254.169.254.
+	Metadata bool
+	// IsolatedMetadata is [DEFAULT] enable_isolated_metadata: the DHCP namespace
+	// answers where no router does.
+	IsolatedMetadata bool
 }
 
 // DHCPConfig is the configuration of the DHCP server.

@@ -102,6 +102,38 @@ var (
 		return string(b.NetworkID)
 	})
 	DHCPBindingsByHost = newIndex(DHCPBindings, "host", func(b *neutrino.DHCPBinding) string { return b.Host })
+
+	// Routers by ID.
+	Routers          = newTable(schema, "routers", func(r *neutrino.Router) neutrino.ID { return r.ID })
+	RoutersByProject = newIndex(Routers, "project", func(r *neutrino.Router) string { return r.ProjectID })
+	// RoutersByGatewayNetwork has routers with a gateway only.
+	RoutersByGatewayNetwork = newMultiIndex(Routers, "gateway-network", func(r *neutrino.Router, to []string) []string {
+		if r.Gateway == nil {
+			return to
+		}
+		return append(to, string(r.Gateway.NetworkID))
+	})
+
+	// RouterBindings by the router's ID.
+	RouterBindings       = newTable(schema, "router-bindings", func(b *neutrino.RouterBinding) neutrino.ID { return b.RouterID })
+	RouterBindingsByHost = newIndex(RouterBindings, "host", func(b *neutrino.RouterBinding) string { return b.Host })
+
+	// FloatingIPs by ID. ByRouter and ByPort have associated ones only.
+	FloatingIPs          = newTable(schema, "floatingips", func(f *neutrino.FloatingIP) neutrino.ID { return f.ID })
+	FloatingIPsByProject = newIndex(FloatingIPs, "project", func(f *neutrino.FloatingIP) string { return f.ProjectID })
+	FloatingIPsByNetwork = newIndex(FloatingIPs, "network", func(f *neutrino.FloatingIP) string { return string(f.FloatingNetworkID) })
+	FloatingIPsByAddress = newIndex(FloatingIPs, "address", func(f *neutrino.FloatingIP) string { return f.FloatingIPAddress.String() })
+	FloatingIPsByRouter  = newMultiIndex(FloatingIPs, "router", func(f *neutrino.FloatingIP, to []string) []string {
+		return appendSet(to, string(f.RouterID))
+	})
+	FloatingIPsByPort = newMultiIndex(FloatingIPs, "port", func(f *neutrino.FloatingIP, to []string) []string {
+		return appendSet(to, string(f.PortID))
+	})
+
+	// PortForwardings by ID.
+	PortForwardings             = newTable(schema, "port-forwardings", func(f *neutrino.PortForwarding) neutrino.ID { return f.ID })
+	PortForwardingsByFloatingIP = newIndex(PortForwardings, "floatingip", func(f *neutrino.PortForwarding) string { return string(f.FloatingIPID) })
+	PortForwardingsByPort       = newIndex(PortForwardings, "port", func(f *neutrino.PortForwarding) string { return string(f.InternalPortID) })
 )
 
 // Segment is the key of a segment in NetworksBySegment: "gre/17".

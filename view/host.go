@@ -26,6 +26,11 @@ type Host struct {
 	// Members are the addresses of each group that a rule of Rules names as its
 	// remote group.
 	Members map[neutrino.ID]Members
+	// Routers run on this host. Their ports are in Ports, the floating IPs and
+	// port forwardings that are in force on them in FloatingIPs and Forwardings.
+	Routers     map[neutrino.ID]neutrino.Router
+	FloatingIPs map[neutrino.ID]neutrino.FloatingIP
+	Forwardings map[neutrino.ID]neutrino.PortForwarding
 }
 
 // Network is a network that is present on the host.
@@ -45,6 +50,13 @@ type Neighbour struct {
 	AllowedAddressPairs []neutrino.AddressPair `json:"allowed_address_pairs"`
 	DeviceOwner         string                 `json:"device_owner"`
 	ExtraDHCPOpts       []neutrino.DHCPOption  `json:"extra_dhcp_opts"`
+	// DeviceID, ProjectID, Name and Profile are what the metadata service says of
+	// the instance; they are set where this host runs a router or the DHCP server
+	// of the network.
+	DeviceID  string          `json:"device_id,omitempty"`
+	ProjectID string          `json:"project_id,omitempty"`
+	Name      string          `json:"name,omitempty"`
+	Profile   neutrino.Opaque `json:"profile,omitempty"`
 	// Host is where it is bound, "" for nowhere; TunnelIP is that host's tunnel
 	// endpoint, the zero Addr when unknown.
 	Host     string     `json:"host"`
@@ -65,6 +77,7 @@ func New(name string) *Host {
 		Networks: map[neutrino.ID]Network{}, Subnets: map[neutrino.ID]neutrino.Subnet{},
 		Ports: map[neutrino.ID]neutrino.Port{}, Neighbours: map[neutrino.ID]Neighbour{},
 		Groups: map[neutrino.ID]neutrino.SecurityGroup{}, Rules: map[neutrino.ID]neutrino.SecurityGroupRule{},
-		Members: map[neutrino.ID]Members{},
+		Members: map[neutrino.ID]Members{}, Routers: map[neutrino.ID]neutrino.Router{},
+		FloatingIPs: map[neutrino.ID]neutrino.FloatingIP{}, Forwardings: map[neutrino.ID]neutrino.PortForwarding{},
 	}
 }
