@@ -47,6 +47,14 @@ func (s *State) Text() string {
 	section(&t, "processes", s.Processes, func(k string, v Process) string {
 		return fmt.Sprintf("%s%s reload=%s\n\t%s", inNS(v.NetNS), k, v.Reload, strings.ReplaceAll(v.Argv, "\x00", "\n\t"))
 	})
+	section(&t, "leases", s.Leases, func(k LeaseKey, v Lease) string { return fmt.Sprintf("%s %s %s", k.Dir, k.IP, k.MAC) })
+	section(&t, "translations", s.Translations, func(k string, v Translation) string {
+		return fmt.Sprintf("%s\n\tdnat %s\n\tsnat %s", k, strings.ReplaceAll(v.DNAT, "\n", ", "), strings.ReplaceAll(v.SNAT, "\n", ", "))
+	})
+	section(&t, "listeners", s.Listeners, func(k ListenerKey, v Listener) string { return inNS(k.NetNS) + k.Address + " for " + v.Scope })
+	section(&t, "adverts", s.Adverts, func(k AdvertKey, v Advert) string {
+		return fmt.Sprintf("%s%s mtu %d managed %t other %t dns %s\n\t%s", inNS(k.NetNS), k.Device, v.MTU, v.Managed, v.Other, v.DNS, strings.ReplaceAll(v.Prefixes, "\n", "\n\t"))
+	})
 	section(&t, "vifs", s.VIFs, func(k string, v VIF) string {
 		return fmt.Sprintf("%s mac %s tag %d other_config:%s", k, v.MAC, v.Tag, v.OtherConfig)
 	})

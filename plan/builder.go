@@ -69,6 +69,26 @@ func (w writer) add(t pipeline.Table, priority uint16, match, actions string) {
 	w.state.Flows[k] = host.Flow{Actions: actions, Why: w.why}
 }
 
+// table adds the chains of one iptables table that have one reason.
+type table struct {
+	*builder
+	ns     string // namespace, "" for the agent's own
+	family int    // 4 or 6
+	name   string // "raw", "mangle", "nat", "filter"
+	why    host.Why
+}
+
+func (t table) chain(name string, rules ...string) {
+	k := host.ChainKey{NetNS: t.ns, Family: t.family, Table: t.name, Chain: name}
+	t.state.Chains[k] = host.Chain{Rules: strings.Join(rules, "\n"), Why: t.why}
+}
+
+// hook lets a built-in chain jump to ours; order is among our own jumps there.
+func (t table) hook(chain, target string, order int) {
+	k := host.HookKey{NetNS: t.ns, Family: t.family, Table: t.name, Chain: chain, Rule: "-j " + target}
+	t.state.Hooks[k] = host.Hook{Order: order, Why: t.why}
+}
+
 // pairs is a sorted "key=value" list as [host.OVSPort] wants it.
 func pairs(kv map[string]string) string {
 	var sb strings.Builder
@@ -88,6 +108,50 @@ func trusted(p neutrino.Port) bool {
 
 // ours reports whether the agent itself plugs the port; all others are plugged
 // by Nova or by whoever runs the instance.
-func ours(p neutrino.Port) bool { return p.DeviceOwner == neutrino.OwnerDHCP }
+func ours(p neutrino.Port) bool {
+	switch p.DeviceOwner {
+	case neutrino.OwnerDHCP, neutrino.OwnerRouter, neutrino.OwnerGateway:
+		return true
+	}
+	return false
+}
+
+// inside is a port of ours that a veth pair brings into a namespace: tap… on a
+// bridge, and a device of the namespace's kind inside.
+type inside struct {
+	port   neutrino.Port
+	ns     string
+	device string
+	bridge string
+	tag    uint16
+	record string // Port.other_config
+	why    host.Why
+}
+
+// plug makes the veth pair and its port on the bridge.
+func (b *builder) plug(in inside) {
+	tap, mtu := names.Tap(in.port.ID), b.view.Networks[in.port.NetworkID].MTU
+	b.state.Links[host.LinkKey{Name: tap}] = host.Link{
+		Kind: "veth", PeerNS: in.ns, Peer: in.device, PeerMAC: in.port.MAC.String(), MTU: mtu,
+		NoTxChecksum: b.config.DatapathType == datapathUserspace, Why: in.why,
+	}
+	b.state.OVSPorts[tap] = host.OVSPort{
+		Bridge: in.bridge, Tag: in.tag, OtherConfig: in.record,
+		ExternalIDs: pairs(map[string]string{
+			"iface-id": string(in.port.ID), "attached-mac": in.port.MAC.String(), "iface-status": "active",
+		}),
+		Why: in.why,
+	}
+}
+
+// onLocalVLAN is a port of ours on the integration bridge.
+func (b *builder) onLocalVLAN(in inside) inside {
+	n := b.view.Networks[in.port.NetworkID]
+	in.bridge, in.tag, in.record = b.config.IntegrationBridge, n.LocalVLAN, vlanRecord(n.Network, n.LocalVLAN)
+	return in
+}
+
+// datapathUserspace is the datapath type that reads frames from sockets.
+const datapathUserspace = "netdev"
 
 func goTo(t pipeline.Table) string { return fmt.Sprintf("goto_table:%d", t.Number) }

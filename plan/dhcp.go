@@ -28,8 +28,10 @@ func dhcp(b *builder) {
 			dir: path.Join(b.config.StatePath, "dhcp", string(n.ID)), ns: names.DHCPNamespace(n.ID)}
 		d.subnets = b.subnetsOf(n.ID)
 		d.plug()
+		d.metadata()
 		if len(d.served()) > 0 {
 			d.serve()
+			d.mayHold()
 		}
 	}
 }
@@ -93,30 +95,20 @@ func (d *server) why() host.Why {
 // the integration bridge and ns-… inside.
 func (d *server) plug() {
 	why := host.Why{Feature: "dhcp", Object: neutrino.PortObject(d.port.ID)}
-	tap, inside := names.Tap(d.port.ID), names.NS(d.port.ID)
+	device := names.NS(d.port.ID)
 	d.state.Namespaces[d.ns] = host.Namespace{Why: why}
-	d.state.Links[host.LinkKey{Name: tap}] = host.Link{
-		Kind: "veth", PeerNS: d.ns, Peer: inside, PeerMAC: d.port.MAC.String(), MTU: d.network.MTU,
-		NoTxChecksum: d.config.DatapathType == "netdev", Why: why,
-	}
-	d.state.OVSPorts[tap] = host.OVSPort{
-		Bridge: d.config.IntegrationBridge, Tag: d.vlan, OtherConfig: vlanRecord(d.network, d.vlan),
-		ExternalIDs: pairs(map[string]string{
-			"iface-id": string(d.port.ID), "attached-mac": d.port.MAC.String(), "iface-status": "active",
-		}),
-		Why: why,
-	}
+	d.builder.plug(d.onLocalVLAN(inside{port: d.port, ns: d.ns, device: device, why: why}))
 	for _, ip := range d.port.FixedIPs {
 		s, ok := d.view.Subnets[ip.SubnetID]
 		if !ok {
 			continue
 		}
 		prefix := netip.PrefixFrom(ip.IPAddress, s.CIDR.Bits()).String()
-		d.state.Addresses[host.AddressKey{NetNS: d.ns, Device: inside, Prefix: prefix}] = host.Address{Why: why}
+		d.state.Addresses[host.AddressKey{NetNS: d.ns, Device: device, Prefix: prefix}] = host.Address{Why: why}
 		if s.GatewayIP.IsValid() && s.CIDR.Contains(s.GatewayIP) && s.GatewayIP != ip.IPAddress {
 			k := host.RouteKey{NetNS: d.ns, Dst: "default", IPv6: s.IPVersion == 6}
 			if _, taken := d.state.Routes[k]; !taken {
-				d.state.Routes[k] = host.Route{Via: s.GatewayIP.String(), Device: inside, Why: why}
+				d.state.Routes[k] = host.Route{Via: s.GatewayIP.String(), Device: device, Why: why}
 			}
 		}
 	}
@@ -131,10 +123,9 @@ func (d *server) plug() {
 func (d *server) checksums() {
 	c := names.DHCPChains(d.config.WrapPrefix)
 	for family, port := range map[int]string{4: "68", 6: "546"} {
-		k := host.ChainKey{NetNS: d.ns, Family: family, Table: "mangle", Chain: c.Wrap("POSTROUTING")}
-		d.state.Chains[k] = host.Chain{Rules: "-p udp -m udp --dport " + port + " -j CHECKSUM --checksum-fill", Why: d.why()}
-		h := host.HookKey{NetNS: d.ns, Family: family, Table: "mangle", Chain: "POSTROUTING", Rule: "-j " + c.Wrap("POSTROUTING")}
-		d.state.Hooks[h] = host.Hook{Why: d.why()}
+		t := table{d.builder, d.ns, family, "mangle", d.why()}
+		t.chain(c.Wrap("POSTROUTING"), "-p udp -m udp --dport "+port+" -j CHECKSUM --checksum-fill")
+		t.hook("POSTROUTING", c.Wrap("POSTROUTING"), 0)
 	}
 }
 
@@ -148,6 +139,54 @@ func (d *server) served() []neutrino.Subnet {
 		}
 	}
 	return out
+}
+
+// mayHold are the leases that the server may hold: a lease of a port that is
+// gone would keep its address from the next port for a day.
+func (d *server) mayHold() {
+	address := map[int]netip.Addr{}
+	for _, ip := range d.port.FixedIPs {
+		address[familyOf(ip.IPAddress)] = ip.IPAddress
+	}
+	for _, c := range d.clients {
+		for _, ip := range c.ips {
+			k := host.LeaseKey{Dir: d.dir, IP: ip.IPAddress.String(), MAC: c.mac.String()}
+			d.state.Leases[k] = host.Lease{NetNS: d.ns, Device: names.NS(d.port.ID), Server: address[familyOf(ip.IPAddress)].String(), Why: d.why()}
+		}
+	}
+}
+
+// metadata lets the DHCP namespace answer the metadata address where the
+// network has a subnet that no router serves.
+func (d *server) metadata() {
+	if !d.config.Metadata || !d.config.IsolatedMetadata || !slices.ContainsFunc(d.subnets, d.isolated) {
+		return
+	}
+	k := host.AddressKey{NetNS: d.ns, Device: names.NS(d.port.ID), Prefix: metadataAddress + "/32"}
+	d.state.Addresses[k] = host.Address{Why: d.why()}
+	l := host.ListenerKey{NetNS: d.ns, Address: metadataAddress + ":80"}
+	d.state.Listeners[l] = host.Listener{Scope: neutrino.NetworkObject(d.network.ID), Why: d.why()}
+}
+
+// isolated reports whether no router port holds the subnet's gateway address.
+func (d *server) isolated(s neutrino.Subnet) bool {
+	if s.IPVersion != 4 {
+		return false
+	}
+	holds := func(owner string, ips []neutrino.FixedIP) bool {
+		return owner == neutrino.OwnerRouter && slices.Contains(ips, neutrino.FixedIP{SubnetID: s.ID, IPAddress: s.GatewayIP})
+	}
+	for _, p := range d.view.Ports {
+		if holds(p.DeviceOwner, p.FixedIPs) {
+			return false
+		}
+	}
+	for _, n := range d.view.Neighbours {
+		if holds(n.DeviceOwner, n.FixedIPs) {
+			return false
+		}
+	}
+	return true
 }
 
 // serve is the dnsmasq with its files.

@@ -177,10 +177,30 @@ func (d *server) routes(s neutrino.Subnet) []string {
 		}
 		out = append(out, r.Destination.String()+","+r.Nexthop.String())
 	}
+	if hop := d.metadataHop(s); hop.IsValid() {
+		out = append(out, metadataAddress+"/32,"+hop.String())
+	}
 	if len(out) > 0 && gateway.IsValid() {
 		out = append(out, "0.0.0.0/0,"+gateway.String())
 	}
 	return out
+}
+
+// metadataHop is where a subnet's instances find the metadata service: the
+// DHCP server where no router serves the subnet, else the gateway; the zero
+// address when nobody answers.
+func (d *server) metadataHop(s neutrino.Subnet) netip.Addr {
+	if !d.isolated(s) {
+		return s.GatewayIP
+	}
+	if d.config.Metadata && d.config.IsolatedMetadata {
+		for _, ip := range d.port.FixedIPs {
+			if ip.SubnetID == s.ID {
+				return ip.IPAddress
+			}
+		}
+	}
+	return netip.Addr{}
 }
 
 // clientOptions are the extra options of one port, for the families it has.

@@ -76,25 +76,6 @@ func (f *filter) bridgeNetfilter() {
 	f.state.Sysctls[loose] = host.Sysctl{Value: "0", Why: host.Why{Feature: "firewall", Object: "conntrack"}}
 }
 
-// table adds the chains of one iptables table that have one reason.
-type table struct {
-	*filter
-	family int
-	name   string
-	why    host.Why
-}
-
-func (t table) chain(name string, rules ...string) {
-	k := host.ChainKey{Family: t.family, Table: t.name, Chain: name}
-	t.state.Chains[k] = host.Chain{Rules: strings.Join(rules, "\n"), Why: t.why}
-}
-
-// hook lets a built-in chain jump to ours; order is among our own jumps there.
-func (t table) hook(chain, target string, order int) {
-	k := host.HookKey{Family: t.family, Table: t.name, Chain: chain, Rule: "-j " + target}
-	t.state.Hooks[k] = host.Hook{Order: order, Why: t.why}
-}
-
 // family makes the chains of one address family: the shared ones with their
 // jumps, and those of each filtered port.
 func (f *filter) family(family int) {
@@ -123,12 +104,16 @@ func (f *filter) family(family int) {
 	f.shared(family, shared{raw, nat, append(forward, trustedForward...), input, group})
 }
 
+func (f *filter) table(family int, name string) table {
+	return table{builder: f.builder, family: family, name: name, why: firewallWhy}
+}
+
 // shared are the rules of all ports in the chains that they share.
 type shared struct{ raw, nat, forward, input, group []string }
 
 func (f *filter) shared(family int, s shared) {
 	c := f.chains
-	raw, nat, filter := table{f, family, "raw", firewallWhy}, table{f, family, "nat", firewallWhy}, table{f, family, "filter", firewallWhy}
+	raw, nat, filter := f.table(family, "raw"), f.table(family, "nat"), f.table(family, "filter")
 	raw.chain(c.Wrap("PREROUTING"), s.raw...)
 	raw.chain(c.Wrap("OUTPUT"))
 	nat.chain(c.Wrap("PREROUTING"), s.nat...)
@@ -159,7 +144,8 @@ func zoneRules(tap, qvb string, zone uint16) []string {
 
 // port makes the three chains of a port.
 func (f *filter) port(p neutrino.Port, family int) {
-	t, c := table{f, family, "filter", host.Why{Feature: "firewall", Object: neutrino.PortObject(p.ID)}}, f.chains
+	t, c := f.table(family, "filter"), f.chains
+	t.why = host.Why{Feature: "firewall", Object: neutrino.PortObject(p.ID)}
 	if family == 4 {
 		t.chain(c.In(p.ID), f.inIPv4(p)...)
 		t.chain(c.Out(p.ID), f.outIPv4(p)...)

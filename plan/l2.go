@@ -60,10 +60,14 @@ func localNetworks(b *builder) {
 // vlanRecord is what Neutron keeps in Port.other_config beside the tag
 // (dataplane.md section 1.3), for people and tools that look there.
 func vlanRecord(n neutrino.Network, vlan uint16) string {
-	return pairs(map[string]string{
-		"net_uuid": string(n.ID), "network_type": string(n.NetworkType), "physical_network": "None",
-		"segmentation_id": strconv.FormatInt(n.SegmentationID, 10), "tag": strconv.Itoa(int(vlan)),
-	})
+	record := map[string]string{"net_uuid": string(n.ID), "network_type": string(n.NetworkType), "physical_network": "None", "tag": strconv.Itoa(int(vlan))}
+	if n.PhysicalNetwork != "" {
+		record["physical_network"] = n.PhysicalNetwork
+	}
+	if n.SegmentationID != 0 {
+		record["segmentation_id"] = strconv.FormatInt(n.SegmentationID, 10)
+	}
+	return pairs(record)
 }
 
 // source is a sender address that a port may use.

@@ -4,7 +4,9 @@
 package names
 
 import (
+	"crypto/sha1"
 	"encoding/base32"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -54,10 +56,16 @@ func QVO(port neutrino.ID) string { return device("qvo", port) }
 // NS is the namespace's end of a DHCP port's veth pair.
 func NS(port neutrino.ID) string { return device("ns-", port) }
 
-// ParseDevice takes a name of the four kinds above apart: its prefix and the
+// QR is a router's interface inside its namespace.
+func QR(port neutrino.ID) string { return device("qr-", port) }
+
+// QG is a router's gateway interface inside its namespace.
+func QG(port neutrino.ID) string { return device("qg-", port) }
+
+// ParseDevice takes a name of the kinds above apart: its prefix and the
 // first characters of the port's id. ok is false for any other name.
 func ParseDevice(name string) (prefix, id string, ok bool) {
-	for _, p := range []string{"tap", "qbr", "qvb", "qvo", "ns-"} {
+	for _, p := range []string{"tap", "qbr", "qvb", "qvo", "ns-", "qr-", "qg-"} {
 		if rest, found := strings.CutPrefix(name, p); found && len(rest) == deviceID {
 			return p, rest, true
 		}
@@ -70,6 +78,35 @@ const DHCPNamespacePrefix = "qdhcp-"
 
 // DHCPNamespace is the namespace of a network's DHCP server.
 func DHCPNamespace(network neutrino.ID) string { return DHCPNamespacePrefix + string(network) }
+
+// RouterNamespacePrefix begins the namespace of a router.
+const RouterNamespacePrefix = "qrouter-"
+
+// RouterNamespace is the namespace of a router.
+func RouterNamespace(router neutrino.ID) string { return RouterNamespacePrefix + string(router) }
+
+// The patch ports between the integration bridge and a provider bridge.
+const (
+	intPrefix = "int-"
+	phyPrefix = "phy-"
+	patchHash = 6 // characters of the digest in a name that would be too long
+)
+
+// IntPatch is the integration bridge's patch port to a provider bridge.
+func IntPatch(bridge string) string { return patch(intPrefix, bridge) }
+
+// PhyPatch is the provider bridge's patch port to the integration bridge.
+func PhyPatch(bridge string) string { return patch(phyPrefix, bridge) }
+
+// patch shortens names over 15 characters with the first digits of the SHA-1
+// of the bridge's name, as Neutron does.
+func patch(prefix, bridge string) string {
+	if len(prefix)+len(bridge) <= maxDevice {
+		return prefix + bridge
+	}
+	digest := sha1.Sum([]byte(bridge))
+	return prefix + cut(bridge, maxDevice-len(prefix)-patchHash) + hex.EncodeToString(digest[:])[:patchHash]
+}
 
 // Tunnel is the tunnel port to a remote endpoint: the type and the IPv4
 // address in hexadecimal, "gre-0a000002", or for IPv6 a digest of its text.
@@ -99,6 +136,14 @@ func OVSChains(first string) Chains {
 func DHCPChains(first string) Chains {
 	return Chains{wrap: cut(first+"-dhcp-agent", wrapLen), first: first}
 }
+
+// L3Chains are the chains in a router's namespace.
+func L3Chains(first string) Chains {
+	return Chains{wrap: cut(first+"-l3-agent", wrapLen), first: first}
+}
+
+// Forwarding is the chain of one port forwarding: "neutron-l3-agent-pf-1a2b3c4d".
+func (c Chains) Forwarding(id neutrino.ID) string { return c.wrap + "-pf-" + cut(string(id), 8) }
 
 // Prefix begins the name of every wrapped chain.
 func (c Chains) Prefix() string { return c.wrap + "-" }

@@ -20,6 +20,9 @@ var (
 	Transient      = Table{60, "TRANSIENT", "switch by MAC and VLAN"}
 )
 
+// Provider is the one table that we use on an operator's provider bridge.
+var Provider = Table{0, "PROVIDER", "local VLAN to what the network is on the wire"}
+
 // The tables of the tunnel bridge.
 var (
 	Classify      = Table{0, "CLASSIFY", "from the integration bridge, or from a tunnel"}
