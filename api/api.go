@@ -178,15 +178,18 @@ func (a *api) route(c *call) (*reply, error) {
 		return a.showExtensions(c, parts[2:])
 	case parts[1] == "quotas":
 		return a.quotas(c, parts[2:])
-	case parts[1] == "availability_zones" && len(parts) == 2:
-		return zoneList(c)
 	}
 	res := a.resources[parts[1]]
 	switch {
-	case res == nil || len(parts) > 3:
+	case res == nil:
 		return nil, noResource()
 	case len(parts) == 2:
 		return res.collection(c)
+	case len(parts) == 3:
+		return res.item(c, neutrino.ID(parts[2]))
 	}
-	return res.item(c, neutrino.ID(parts[2]))
+	if p, ok := res.(parent); ok {
+		return p.below(c, neutrino.ID(parts[2]), parts[3:])
+	}
+	return nil, noResource()
 }

@@ -227,7 +227,7 @@ func TestExtensionsAreListedAndShownAlike(t *testing.T) {
 			t.Errorf("shown %v, listed %v", one, e)
 		}
 	}
-	c.get("/v2.0/extensions/router").fails(404, typeHTTPNotFound, "router")
+	c.get("/v2.0/extensions/dvr").fails(404, typeHTTPNotFound, "dvr")
 }
 
 func TestMethodsAndPathsThatDoNotExist(t *testing.T) {
@@ -241,7 +241,13 @@ func TestMethodsAndPathsThatDoNotExist(t *testing.T) {
 		{"DELETE", "/v2.0/networks", 405}, {"HEAD", "/v2.0/networks/" + id, 405}, {"PATCH", "/v2.0/networks/" + id, 405},
 		{"POST", "/v2.0/networks/" + id, 405}, {"POST", "/", 405}, {"PUT", "/v2.0/", 405}, {"POST", "/v2.0/agents", 405},
 		{"POST", "/v2.0/extensions", 405}, {"PUT", "/v2.0/security-group-rules/x", 405}, {"POST", "/v2.0/availability_zones", 405},
-		{"GET", "/v3", 404}, {"GET", "/v2.0/routers", 404}, {"GET", "/v2.0/networks/" + id + "/tags", 404},
+		{"GET", "/v3", 404}, {"GET", "/v2.0/trunks", 404}, {"GET", "/v2.0/networks/" + id + "/tags", 404},
+		{"GET", "/v2.0/networks/" + id + "/dhcp-agents/x", 404}, {"POST", "/v2.0/networks/" + id + "/dhcp-agents", 405},
+		{"GET", "/v2.0/availability_zones/nova", 404}, {"GET", "/v2.0/availability_zones/nova/x", 404}, {"POST", "/v2.0/floatingip_pools", 405},
+		{"GET", "/v2.0/subnets/" + id + "/x", 404}, {"GET", "/v2.0/routers/" + id + "/nothing", 404},
+		{"GET", "/v2.0/routers/" + id + "/add_router_interface", 405}, {"PUT", "/v2.0/routers/" + id + "/add_router_interface/x", 404},
+		{"PUT", "/v2.0/agents/x/l3-routers", 405}, {"GET", "/v2.0/agents/x/l3-routers/y", 405}, {"GET", "/v2.0/agents/x/l3-routers/y/z", 404},
+		{"PUT", "/v2.0/network-ip-availabilities/" + id, 405}, {"POST", "/v2.0/service-providers", 405},
 		{"POST", "/v2.0/nothing", 404}, {"GET", "/v2.0/extensions/a/b", 404}, {"GET", "/v2.0/networks/%zz", 400},
 	} {
 		if row.path == "/v2.0/networks/%zz" {

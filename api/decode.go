@@ -97,6 +97,8 @@ func foldProject(o object) (object, error) {
 type request[T any] struct {
 	noun T
 	set  neutrino.Fields // the attributes that the client named
+	// hidden has the ids that are no fields of the noun.
+	hidden map[string]neutrino.ID
 }
 
 // verb tells a POST from a PUT where the rules differ.
@@ -141,7 +143,39 @@ func (k *kind[T]) decode(v verb, raw object) (*request[T], error) {
 			req.set[a.name] = true
 		}
 	}
-	return req, nil
+	k.nameParts(raw, req.set)
+	return req, k.decodeHidden(raw, req)
+}
+
+// nameParts adds the attributes inside attributes that the client named.
+func (k *kind[T]) nameParts(raw object, set neutrino.Fields) {
+	for name, parts := range k.parts {
+		inner, _ := raw[name].(object)
+		for _, part := range parts {
+			if _, given := inner[part]; given {
+				set[name+"."+part] = true
+			}
+		}
+	}
+}
+
+// decodeHidden reads the ids that the noun has no fields for; null is none.
+func (k *kind[T]) decodeHidden(raw object, req *request[T]) error {
+	for _, name := range k.hidden {
+		value, given := raw[name]
+		if !given || value == nil {
+			continue
+		}
+		var id neutrino.ID
+		if err := decodeText(&attribute{name: name, uuid: true}, (*string)(&id), value); err != nil {
+			return err
+		}
+		if req.hidden == nil {
+			req.hidden = map[string]neutrino.ID{}
+		}
+		req.hidden[name] = id
+	}
+	return nil
 }
 
 func (k *kind[T]) decodeAttribute(a *attribute, row *T, value any) error {
@@ -158,7 +192,8 @@ func (k *kind[T]) checkNames(v verb, raw object) error {
 	for name := range raw {
 		a := k.attrs.byName[name]
 		switch {
-		case a == nil && !k.isComputed(name):
+		case a == nil && v == post && slices.Contains(k.hidden, name):
+		case a == nil && !k.isComputed(name) && !slices.Contains(k.hidden, name):
 			unknown = append(unknown, name)
 		case a == nil || v.may(a) == never:
 			refused = append(refused, name)

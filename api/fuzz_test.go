@@ -2,12 +2,15 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"neutrino"
 )
 
 // wildValue draws any JSON value, with a liking for those that attributes
@@ -39,7 +42,7 @@ func wildValue(t *rapid.T, depth int) any {
 	}
 	o := map[string]any{}
 	for range rapid.IntRange(0, 3).Draw(t, "size") {
-		key := rapid.SampledFrom([]string{"subnet_id", "ip_address", "mac_address", "start", "end", "destination",
+		key := rapid.SampledFrom([]string{"network_id", "enable_snat", "external_fixed_ips", "subnet_id", "ip_address", "mac_address", "start", "end", "destination",
 			"nexthop", "opt_name", "opt_value", "ip_version", "x"}).Draw(t, "key")
 		o[key] = wildValue(t, depth-1)
 	}
@@ -54,9 +57,24 @@ func plausible() []any {
 		"11111111-2222-4333-8444-555555555555", "h1", "\x00", "é\u2028", strings.Repeat("x", 256)}
 }
 
-// drawID is an id that exists, or nearly.
-func drawID(t *rapid.T, ids []string) string {
-	return rapid.SampledFrom(append(slices.Clone(ids), "11111111-2222-4333-8444-555555555555", "x", "%00", "é")).Draw(t, "id")
+// wildIDs are ids that exist, by the path of their resource.
+type wildIDs map[string][]string
+
+// draw is an id that exists, or nearly.
+func (w wildIDs) draw(t *rapid.T) string {
+	all := []string{"11111111-2222-4333-8444-555555555555", "x", "%00", "é"}
+	for _, path := range slices.Sorted(maps.Keys(w)) {
+		all = append(all, w[path]...)
+	}
+	return rapid.SampledFrom(all).Draw(t, "id")
+}
+
+// drawOf is mostly an id of the resource.
+func (w wildIDs) drawOf(t *rapid.T, path string) string {
+	if own := w[path]; len(own) > 0 && rapid.IntRange(0, 3).Draw(t, "own") > 0 {
+		return rapid.SampledFrom(own).Draw(t, "id")
+	}
+	return w.draw(t)
 }
 
 func (k *kind[T]) attributeTable() []*attribute { return k.attrs.list }
@@ -73,7 +91,7 @@ func namesOf(r resource) []string {
 
 // drawBody draws a body for the resource: mostly well wrapped, with attributes
 // that exist, ids that exist, and any values.
-func drawBody(t *rapid.T, r resource, ids []string) string {
+func drawBody(t *rapid.T, r resource, ids wildIDs) string {
 	if rapid.IntRange(0, 9).Draw(t, "raw") == 0 {
 		return rapid.SampledFrom([]string{"", "{}", "[]", "null", "{", `{"port":1}`, strings.Repeat("[", 20000), `{"a":"\ud800"}`}).Draw(t, "body")
 	}
@@ -82,9 +100,14 @@ func drawBody(t *rapid.T, r resource, ids []string) string {
 		o := map[string]any{}
 		if rapid.Bool().Draw(t, "likely") {
 			likely := map[string]map[string]any{
-				"subnet":              {"network_id": drawID(t, ids), "ip_version": 4, "cidr": "10.0.0.0/24"},
-				"port":                {"network_id": drawID(t, ids)},
-				"security_group_rule": {"security_group_id": drawID(t, ids), "direction": "ingress"},
+				"subnet":              {"network_id": ids.drawOf(t, "networks"), "ip_version": 4, "cidr": "10.0.0.0/24"},
+				"port":                {"network_id": ids.drawOf(t, "networks")},
+				"security_group_rule": {"security_group_id": ids.drawOf(t, "security-groups"), "direction": "ingress"},
+				"network":             {"router:external": true, "provider:network_type": "flat", "provider:physical_network": "p"},
+				"router":              {"external_gateway_info": map[string]any{"network_id": ids.drawOf(t, "networks")}},
+				"floatingip":          {"floating_network_id": ids.drawOf(t, "networks"), "port_id": ids.drawOf(t, "ports")},
+				"port_forwarding": {"protocol": "tcp", "internal_port_id": ids.drawOf(t, "ports"), "internal_ip_address": "10.0.0.9",
+					"external_port": 80, "internal_port": 80},
 			}
 			for key, v := range likely[n.one] {
 				o[key] = v
@@ -113,14 +136,14 @@ func drawBody(t *rapid.T, r resource, ids []string) string {
 	return string(b)
 }
 
-func drawQuery(t *rapid.T, r resource, ids []string) string {
+func drawQuery(t *rapid.T, r resource, ids wildIDs) string {
 	names := append(namesOf(r), "limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields", "fixed_ips", "tags")
 	params := url.Values{}
 	for range rapid.IntRange(0, 4).Draw(t, "parameters") {
 		value := show(wildValue(t, 1))
 		if rapid.Bool().Draw(t, "known") {
 			value = rapid.SampledFrom(append([]string{"asc", "desc", "1", "0", "true", "id", "name", "subnet_id=x",
-				"ip_address=10.0.0.1", "ip_address_substr=1"}, ids...)).Draw(t, "value")
+				"ip_address=10.0.0.1", "ip_address_substr=1"}, ids.draw(t))).Draw(t, "value")
 		}
 		params.Add(rapid.SampledFrom(names).Draw(t, "parameter"), value)
 	}
@@ -155,12 +178,15 @@ func TestNoRequestMakesAnInternalError(t *testing.T) {
 }
 
 // wildRequest sends one request and checks that the answer is JSON.
-func wildRequest(rt *rapid.T, c *cloud, list []resource, ids []string) (method, path string, status int) {
+func wildRequest(rt *rapid.T, c *cloud, list []resource, ids wildIDs) (method, path string, status int) {
+	if rapid.IntRange(0, 3).Draw(rt, "below") == 0 {
+		return wildMember(rt, c, ids)
+	}
 	r := rapid.SampledFrom(list).Draw(rt, "resource")
 	method = rapid.SampledFrom([]string{"GET", "POST", "PUT", "DELETE", "POST", "PUT", "PATCH"}).Draw(rt, "method")
 	path = "/v2.0/" + r.called().path
 	if method == "PUT" || method == "DELETE" || method == "GET" && rapid.Bool().Draw(rt, "item") {
-		path += "/" + url.PathEscape(drawID(rt, ids))
+		path += "/" + url.PathEscape(ids.drawOf(rt, r.called().path))
 	}
 	if query := drawQuery(rt, r, ids); query != "" && method == "GET" {
 		path += "?" + query
@@ -169,6 +195,11 @@ func wildRequest(rt *rapid.T, c *cloud, list []resource, ids []string) (method, 
 	if method == "POST" || method == "PUT" {
 		body = drawBody(rt, r, ids)
 	}
+	return method, path, wildSend(rt, c, method, path, body)
+}
+
+// wildSend sends as anybody; the answer is JSON.
+func wildSend(rt *rapid.T, c *cloud, method, path, body string) int {
 	var headers []string
 	if rapid.IntRange(0, 2).Draw(rt, "member") == 0 {
 		project := rapid.SampledFrom([]string{"default", "other"}).Draw(rt, "project")
@@ -178,18 +209,61 @@ func wildRequest(rt *rapid.T, c *cloud, list []resource, ids []string) (method, 
 	if a.status != 204 && !json.Valid([]byte(a.text)) {
 		rt.Fatalf("%s %s %s: not JSON: %q", method, path, body, a.text)
 	}
-	return method, path, a.status
+	return a.status
+}
+
+// wildMember sends one request to a path below an item.
+func wildMember(rt *rapid.T, c *cloud, ids wildIDs) (method, path string, status int) {
+	parts := strings.Split(rapid.SampledFrom([]string{"routers/*/add_router_interface", "routers/*/remove_router_interface",
+		"routers/*/add_extraroutes", "routers/*/remove_extraroutes", "routers/*/l3-agents", "networks/*/dhcp-agents", "agents/*/l3-routers",
+		"agents/*/dhcp-networks", "agents/*/l3-routers/*", "agents/*/dhcp-networks/*", "floatingips/*/port_forwardings",
+		"floatingips/*/port_forwardings/*", "floatingips/*/*", "routers/*/*/*"}).Draw(rt, "member path"), "/")
+	for i, part := range parts {
+		if part == "*" {
+			parts[i] = url.PathEscape(ids.drawOf(rt, parts[i-1]))
+		}
+	}
+	path = "/v2.0/" + strings.Join(parts, "/")
+	method = rapid.SampledFrom([]string{"GET", "POST", "PUT", "PUT", "POST", "DELETE"}).Draw(rt, "method")
+	body := ""
+	switch {
+	case method == "GET":
+		path += "?" + drawQuery(rt, portForwardings(), ids)
+	case method != "DELETE" && strings.Contains(path, "port_forwardings"):
+		body = drawBody(rt, portForwardings(), ids)
+	case method != "DELETE" && strings.Contains(path, "extraroutes"):
+		body = drawBody(rt, routers(), ids)
+	case method != "DELETE":
+		key := rapid.SampledFrom([]string{"subnet_id", "port_id", "network_id", "router_id"}).Draw(rt, "key")
+		b, err := json.Marshal(map[string]any{key: rapid.OneOf(rapid.Just[any](ids.drawOf(rt, map[string]string{"subnet_id": "subnets", "port_id": "ports", "network_id": "networks", "router_id": "routers"}[key])), rapid.Just(wildValue(rt, 1))).Draw(rt, "value")})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		body = string(b)
+	}
+	return method, path, wildSend(rt, c, method, path, body)
 }
 
 // wildFixture makes one object of each kind; the ids are the result.
-func wildFixture(c *cloud) []string {
+func wildFixture(c *cloud) wildIDs {
 	net := c.network("n")
 	sub := c.subnet(net, "10.0.0.0/24")
 	port := c.port(net, "")["id"].(string)
-	agent := c.agent("DHCP agent", "h1", "nova")
+	c.host("h1", "nova")
+	r := c.routed()
+	vm := c.port(r.network, `,"fixed_ips":[{"ip_address":"10.0.0.9"}]`)["id"].(string)
+	one, two := c.floating(r.external, `,"port_id":"`+vm+`"`)["id"].(string), c.floating(r.external, "")["id"].(string)
+	other := c.port(r.network, `,"fixed_ips":[{"ip_address":"10.0.0.10"}]`)["id"].(string)
+	forwarding := c.post("/v2.0/floatingips/"+two+"/port_forwardings", `{"port_forwarding":{"protocol":"tcp","external_port":80,
+		"internal_port":80,"internal_ip_address":"10.0.0.10","internal_port_id":"`+other+`"}}`)["id"].(string)
 	group := c.post("/v2.0/security-groups", `{"security_group":{"name":"g"}}`)
 	rule := group["security_group_rules"].([]any)[0].(map[string]any)["id"].(string)
-	return []string{net, sub, port, string(agent), group["id"].(string), rule}
+	return wildIDs{
+		"networks": {net, r.external, r.network}, "subnets": {sub, r.outside, r.inside}, "ports": {port, vm, other},
+		"security-groups": {group["id"].(string)}, "security-group-rules": {rule}, "routers": {r.router}, "floatingips": {one, two},
+		"port_forwardings": {forwarding}, "agents": {c.agentOf("h1", neutrino.AgentDHCP), c.agentOf("h1", neutrino.AgentL3)},
+		"l3-routers": {r.router}, "dhcp-networks": {net, r.network}, "network-ip-availabilities": {net},
+	}
 }
 
 // FuzzBody sends bytes as bodies of every resource.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"iter"
 	"net/http"
 	"slices"
 	"time"
@@ -15,6 +16,11 @@ type resource interface {
 	called() names
 	collection(c *call) (*reply, error)
 	item(c *call, id neutrino.ID) (*reply, error)
+}
+
+// parent is a resource that answers for paths below its items.
+type parent interface {
+	below(c *call, id neutrino.ID, rest []string) (*reply, error)
 }
 
 // names are what a resource is called on the wire.
@@ -48,7 +54,7 @@ type kind[T any] struct {
 	indexes []filterIndex[T] // in order of preference
 	visible func(intent.Caller, store.Reader, *T) bool
 
-	create func(*intent.Tx, T, neutrino.Fields) (*T, error)
+	create func(*intent.Tx, *request[T]) (*T, error)
 	// checkMany, where there is one, checks the objects of a bulk request
 	// against each other.
 	checkMany func([]T) error
@@ -57,15 +63,32 @@ type kind[T any] struct {
 
 	// parse replaces the parser of an attribute.
 	parse map[string]func(*T, any) error
+	// hidden are ids that a POST takes and that no answer shows.
+	hidden []string
+	// parts are attributes inside attributes; those that a request names are in
+	// its set as "attribute.part".
+	parts map[string][]string
 	// present makes a copy of a row with what follows from the present.
 	present func(view, *T) *T
 	// computed holds attributes that are no fields, or are written otherwise.
 	computed []column[T]
 	// filters are filters that are no attributes.
 	filters map[string]func(*query[T], []string) error
+	// scope, where there is one, is all that there is: the rows below a parent.
+	scope func(view) iter.Seq[*T]
+	// members answer for the paths below an item, by their first segment.
+	members map[string]member
 
 	attrs   *attributes
 	columns []column[T]
+}
+
+// member answers /v2.0/<path>/<id>/<member>/<rest>.
+type member func(c *call, id neutrino.ID, rest []string) (*reply, error)
+
+// from makes the create of a kind without hidden attributes.
+func from[T any](create func(*intent.Tx, T, neutrino.Fields) (*T, error)) func(*intent.Tx, *request[T]) (*T, error) {
+	return func(tx *intent.Tx, req *request[T]) (*T, error) { return create(tx, req.noun, req.set) }
 }
 
 // column is one attribute of an answer.
@@ -144,6 +167,14 @@ func (k *kind[T]) item(c *call, id neutrino.ID) (*reply, error) {
 		return k.delete(c, id)
 	}
 	return k.show(c, id)
+}
+
+// below answers /v2.0/<path>/<id>/<rest>.
+func (k *kind[T]) below(c *call, id neutrino.ID, rest []string) (*reply, error) {
+	if m := k.members[rest[0]]; m != nil {
+		return m(c, id, rest[1:])
+	}
+	return nil, noResource()
 }
 
 // find is the object of the id, if the caller may see it.

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"slices"
-
 	"neutrino"
 	"neutrino/intent"
 	"neutrino/store"
@@ -17,7 +15,7 @@ func networks() *kind[neutrino.Network] {
 			{"project_id", store.NetworksByProject},
 		},
 		visible: intent.VisibleNetwork,
-		create:  intent.CreateNetwork, update: intent.UpdateNetwork, remove: intent.DeleteNetwork,
+		create:  from(intent.CreateNetwork), update: intent.UpdateNetwork, remove: intent.DeleteNetwork,
 		computed: []column[neutrino.Network]{
 			{name: "subnets", write: appendSubnetIDs},
 			{name: "availability_zones", write: appendNetworkZones},
@@ -40,14 +38,9 @@ func appendSubnetIDs(b []byte, v view, n *neutrino.Network) []byte {
 
 // appendNetworkZones writes the zones of the agents that serve the network.
 func appendNetworkZones(b []byte, v view, n *neutrino.Network) []byte {
-	var zones []string
+	var hosts []string
 	for binding := range store.By(v.Reader, store.DHCPBindingsByNetwork, string(n.ID)) {
-		for a := range store.By(v.Reader, store.AgentsByHost, binding.Host) {
-			if a.AgentType == neutrino.AgentDHCP && a.AvailabilityZone != "" {
-				zones = append(zones, a.AvailabilityZone)
-			}
-		}
+		hosts = append(hosts, binding.Host)
 	}
-	slices.Sort(zones)
-	return appendList(b, slices.Compact(zones), appendString)
+	return appendHostZones(b, v, neutrino.AgentDHCP, hosts)
 }

@@ -31,8 +31,8 @@ func ports() *kind[neutrino.Port] {
 			{"security_groups", store.PortsByGroup},
 			{"project_id", store.PortsByProject},
 		},
-		visible: intent.VisiblePort,
-		create:  intent.CreatePort, update: intent.UpdatePort, remove: intent.DeletePort,
+		visible: visiblePort,
+		create:  from(intent.CreatePort), update: intent.UpdatePort, remove: intent.DeletePort,
 		parse: map[string]func(*neutrino.Port, any) error{
 			"binding:host_id": parseHostID,
 		},
@@ -44,6 +44,13 @@ func ports() *kind[neutrino.Port] {
 			"security_groups": filterGroups,
 		},
 	}.ready()
+}
+
+// visiblePort keeps the ports that no project owns, those of gateways and
+// floating IPs, from everybody but admins, also from the owner of the external
+// network (api.md section 7, T16).
+func visiblePort(c intent.Caller, r store.Reader, p *neutrino.Port) bool {
+	return (c.Admin || p.ProjectID != "") && intent.VisiblePort(c, r, p)
 }
 
 // parseHostID takes null as "not bound" (api.md section 3.3).

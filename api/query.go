@@ -210,6 +210,12 @@ func (k *kind[T]) rows(v view, q *query[T]) []*T {
 			out = append(out, row)
 		}
 	}
+	if k.scope != nil {
+		for row := range k.scope(v) {
+			keep(row)
+		}
+		return out
+	}
 	if ids := q.keys["id"]; ids != nil {
 		for _, id := range ids {
 			if row, ok := store.Peek(v.Reader, k.table, neutrino.ID(id)); ok {

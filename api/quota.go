@@ -24,6 +24,8 @@ func countedResources() []counted {
 		{"network", by(store.NetworksByProject)},
 		{"subnet", by(store.SubnetsByProject)},
 		{"port", by(store.PortsByProject)},
+		{"router", by(store.RoutersByProject)},
+		{"floatingip", by(store.FloatingIPsByProject)},
 		{"security_group", by(store.GroupsByProject)},
 		{"security_group_rule", by(store.RulesByProject)},
 	}

@@ -32,7 +32,7 @@ func TestTheShapeOfEachResource(t *testing.T) {
 		want string
 	}{
 		"network": {net, "admin_state_up availability_zone_hints availability_zones created_at description id mtu name port_security_enabled project_id provider:network_type provider:physical_network provider:segmentation_id revision_number router:external shared status subnets tenant_id updated_at"},
-		"subnet":  {c.get("/v2.0/subnets/" + sub).one(), "allocation_pools cidr created_at description dns_nameservers enable_dhcp gateway_ip host_routes id ip_version ipv6_address_mode ipv6_ra_mode name network_id project_id revision_number tenant_id updated_at"},
+		"subnet":  {c.get("/v2.0/subnets/" + sub).one(), "allocation_pools cidr created_at description dns_nameservers enable_dhcp gateway_ip host_routes id ip_version ipv6_address_mode ipv6_ra_mode name network_id project_id revision_number router:external tenant_id updated_at"},
 		"port":    {port, "admin_state_up allowed_address_pairs binding:host_id binding:profile binding:vif_details binding:vif_type binding:vnic_type created_at description device_id device_owner extra_dhcp_opts fixed_ips id mac_address name network_id port_security_enabled project_id revision_number security_groups status tenant_id updated_at"},
 		"group":   {group, "created_at description id name project_id revision_number security_group_rules stateful tenant_id updated_at"},
 		"rule":    {group["security_group_rules"].([]any)[0].(map[string]any), "created_at description direction ethertype id normalized_cidr port_range_max port_range_min project_id protocol remote_group_id remote_ip_prefix revision_number security_group_id tenant_id updated_at"},
@@ -213,7 +213,7 @@ func TestQuotas(t *testing.T) {
 	c := newCloud(t)
 	alice := []string{"X-Project-Id", "alice", "X-Roles", "member"}
 	c.post("/v2.0/networks", `{"network":{}}`, alice...)
-	all := "map[network:-1 port:-1 security_group:-1 security_group_rule:-1 subnet:-1]"
+	all := "map[floatingip:-1 network:-1 port:-1 router:-1 security_group:-1 security_group_rule:-1 subnet:-1]"
 	for _, path := range []string{"/v2.0/quotas/alice", "/v2.0/quotas/alice/default", "/v2.0/quotas/alice.json"} {
 		if got := fmt.Sprint(c.get(path, alice...).want(200).json()["quota"]); got != all {
 			t.Errorf("%s: %s", path, got)

@@ -6,12 +6,20 @@ import "neutrino/intent"
 // the order in which /v2.0/ lists it. A new resource is one entry here and one
 // file.
 func resources(config intent.Config) []resource {
+	n, r, a := networks(), routers(), agents(config)
+	schedules(n, r, a)
 	return []resource{
-		networks(),
+		n,
 		subnets(),
 		ports(),
+		r,
+		floatingIPs(),
 		securityGroups(),
 		securityGroupRules(),
-		agents(config),
+		a,
+		zones(),
+		floatingIPPools(),
+		ipAvailabilities(),
+		serviceProviders(),
 	}
 }

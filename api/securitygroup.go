@@ -20,7 +20,7 @@ func securityGroups() *kind[neutrino.SecurityGroup] {
 			{"project_id", store.GroupsByProject},
 		},
 		visible: intent.VisibleSecurityGroup,
-		create:  intent.CreateSecurityGroup, update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
+		create:  from(intent.CreateSecurityGroup), update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
 		computed: []column[neutrino.SecurityGroup]{{
 			name: "security_group_rules",
 			write: func(b []byte, v view, g *neutrino.SecurityGroup) []byte {
@@ -55,7 +55,7 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			{"project_id", store.RulesByProject},
 		},
 		visible: intent.VisibleSecurityGroupRule,
-		create:  intent.CreateSecurityGroupRule, checkMany: intent.CheckBulkRules, remove: intent.DeleteSecurityGroupRule,
+		create:  from(intent.CreateSecurityGroupRule), checkMany: intent.CheckBulkRules, remove: intent.DeleteSecurityGroupRule,
 		parse: map[string]func(*neutrino.SecurityGroupRule, any) error{
 			"protocol":  parseProtocol,
 			"ethertype": parseEtherType,

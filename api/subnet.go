@@ -1,10 +1,15 @@
 package api
 
 import (
+	"strconv"
+
 	"neutrino"
 	"neutrino/intent"
 	"neutrino/store"
 )
+
+// subnetExternal is an attribute of the network that its subnets show.
+const subnetExternal = "router:external"
 
 func subnets() *kind[neutrino.Subnet] {
 	return kind[neutrino.Subnet]{
@@ -15,27 +20,36 @@ func subnets() *kind[neutrino.Subnet] {
 			{"project_id", store.SubnetsByProject},
 		},
 		visible: intent.VisibleSubnet,
-		create:  intent.CreateSubnet, update: intent.UpdateSubnet, remove: intent.DeleteSubnet,
+		create:  from(intent.CreateSubnet), update: intent.UpdateSubnet, remove: intent.DeleteSubnet,
+		computed: []column[neutrino.Subnet]{
+			{name: subnetExternal, write: func(b []byte, v view, s *neutrino.Subnet) []byte {
+				n, ok := store.Peek(v.Reader, store.Networks, s.NetworkID)
+				return strconv.AppendBool(b, ok && n.External)
+			}},
+		},
 		filters: map[string]func(*query[neutrino.Subnet], []string) error{
-			"shared": filterSharedSubnets,
+			"shared":       filterByNetwork(func(n *neutrino.Network) bool { return n.Shared }),
+			subnetExternal: filterByNetwork(func(n *neutrino.Network) bool { return n.External }),
 		},
 	}.ready()
 }
 
-// filterSharedSubnets mirrors the network's flag, which a subnet has for
-// filters only (api.md section 2.2).
-func filterSharedSubnets(q *query[neutrino.Subnet], values []string) error {
-	wanted := map[bool]bool{}
-	for _, value := range values {
-		var shared bool
-		if err := decodeBool(&shared, value); err != nil {
-			return err
+// filterByNetwork mirrors a flag of the network: shared, which a subnet has for
+// filters only, and router:external (api.md section 2.2).
+func filterByNetwork(flag func(*neutrino.Network) bool) func(*query[neutrino.Subnet], []string) error {
+	return func(q *query[neutrino.Subnet], values []string) error {
+		wanted := map[bool]bool{}
+		for _, value := range values {
+			var on bool
+			if err := decodeBool(&on, value); err != nil {
+				return err
+			}
+			wanted[on] = true
 		}
-		wanted[shared] = true
+		q.match = append(q.match, func(v view, s *neutrino.Subnet) bool {
+			n, ok := store.Peek(v.Reader, store.Networks, s.NetworkID)
+			return ok && wanted[flag(n)]
+		})
+		return nil
 	}
-	q.match = append(q.match, func(v view, s *neutrino.Subnet) bool {
-		n, ok := store.Peek(v.Reader, store.Networks, s.NetworkID)
-		return ok && wanted[n.Shared]
-	})
-	return nil
 }

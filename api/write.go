@@ -92,7 +92,7 @@ func (k *kind[T]) createAll(tx *intent.Tx, reqs []*request[T]) ([]*T, error) {
 	}
 	rows := make([]*T, len(reqs))
 	for i, req := range reqs {
-		row, err := k.create(tx, req.noun, req.set)
+		row, err := k.create(tx, req)
 		if err != nil {
 			return nil, err
 		}

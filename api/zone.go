@@ -1,9 +1,9 @@
 package api
 
 import (
-	"net/http"
+	"cmp"
+	"net/url"
 	"slices"
-	"strings"
 
 	"neutrino"
 	"neutrino/store"
@@ -13,77 +13,53 @@ import (
 // (api.md section 2.30).
 type zone struct{ name, resource, state string }
 
-func (z zone) attribute(name string) (value string, ok bool) {
-	switch name {
-	case "name":
-		return z.name, true
-	case "resource":
-		return z.resource, true
-	case "state":
-		return z.state, true
+func zones() *report[zone] {
+	return &report[zone]{
+		names: names{one: "availability_zone", many: "availability_zones", path: "availability_zones"},
+		fields: []field[zone]{
+			textField("name", func(z zone) string { return z.name }),
+			textField("resource", func(z zone) string { return z.resource }),
+			textField("state", func(z zone) string { return z.state }),
+		},
+		rows: func(v view, _ url.Values) ([]zone, error) { return zonesOf(v), nil },
 	}
-	return "", false
 }
 
-// zoneList answers /v2.0/availability_zones.
-func zoneList(c *call) (*reply, error) {
-	if c.method != http.MethodGet {
-		return nil, notAllowed(c.method, http.MethodGet)
-	}
-	zones := zonesOf(c.view())
-	for key, values := range c.query {
-		if key == paramFields {
-			continue
-		}
-		if _, ok := (zone{}).attribute(key); !ok {
-			return nil, badRequest("['%s'] is invalid attribute for filtering", key)
-		}
-		zones = slices.DeleteFunc(zones, func(z zone) bool {
-			value, _ := z.attribute(key)
-			return !slices.Contains(values, value)
-		})
-	}
-	fields := fieldsOf(c.query)
-	b := appendList([]byte(`{"availability_zones":`), zones, func(b []byte, z zone) []byte {
-		return appendZone(b, z, fields)
-	})
-	return &reply{status: http.StatusOK, body: append(b, '}')}, nil
-}
-
-// zonesOf lists the zones of the DHCP agents; a zone is available when one of
-// them is up.
+// zonesOf lists the zones of the agents that serve networks and routers; a zone
+// is available when one of them is up.
 func zonesOf(v view) []zone {
-	up := map[string]bool{}
+	resources := map[string]string{neutrino.AgentDHCP: "network", neutrino.AgentL3: "router"}
+	up := map[zone]bool{}
 	for a := range store.All(v.Reader, store.Agents) {
-		if a.AgentType == neutrino.AgentDHCP && a.AvailabilityZone != "" {
-			up[a.AvailabilityZone] = up[a.AvailabilityZone] || a.AdminStateUp
+		if resource := resources[a.AgentType]; resource != "" && a.AvailabilityZone != "" {
+			z := zone{name: a.AvailabilityZone, resource: resource}
+			up[z] = up[z] || a.AdminStateUp
 		}
 	}
-	var zones []zone
-	for name, available := range up {
-		state := "unavailable"
+	var list []zone
+	for z, available := range up {
+		z.state = "unavailable"
 		if available {
-			state = "available"
+			z.state = "available"
 		}
-		zones = append(zones, zone{name, "network", state})
+		list = append(list, z)
 	}
-	slices.SortFunc(zones, func(a, b zone) int { return strings.Compare(a.name, b.name) })
-	return zones
+	slices.SortFunc(list, func(a, b zone) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.resource, b.resource))
+	})
+	return list
 }
 
-func appendZone(b []byte, z zone, fields map[string]bool) []byte {
-	b = append(b, '{')
-	first := true
-	for _, name := range []string{"name", "resource", "state"} {
-		if fields != nil && !fields[name] {
-			continue
+// appendHostZones writes the zones of the agents of a type on the hosts.
+func appendHostZones(b []byte, v view, agentType string, hosts []string) []byte {
+	var names []string
+	for _, host := range hosts {
+		for a := range store.By(v.Reader, store.AgentsByHost, host) {
+			if a.AgentType == agentType && a.AvailabilityZone != "" {
+				names = append(names, a.AvailabilityZone)
+			}
 		}
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		value, _ := z.attribute(name)
-		b = appendString(append(appendString(b, name), ':'), value)
 	}
-	return append(b, '}')
+	slices.Sort(names)
+	return appendList(b, slices.Compact(names), appendString)
 }

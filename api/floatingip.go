@@ -1,0 +1,124 @@
+package api
+
+import (
+	"iter"
+
+	"neutrino"
+	"neutrino/intent"
+	"neutrino/store"
+)
+
+// paramSubnet is the attribute of a POST that chooses the external subnet.
+const paramSubnet = "subnet_id"
+
+func floatingIPs() *kind[neutrino.FloatingIP] {
+	k := kind[neutrino.FloatingIP]{
+		names: names{"floatingip", "floatingips", "floatingips", "FloatingIPNotFound", "Floating IP %s could not be found"},
+		table: store.FloatingIPs,
+		indexes: []filterIndex[neutrino.FloatingIP]{
+			{"port_id", store.FloatingIPsByPort},
+			{"floating_ip_address", store.FloatingIPsByAddress},
+			{"router_id", store.FloatingIPsByRouter},
+			{"project_id", store.FloatingIPsByProject},
+			{"floating_network_id", store.FloatingIPsByNetwork},
+		},
+		visible: intent.VisibleFloatingIP,
+		create: func(tx *intent.Tx, req *request[neutrino.FloatingIP]) (*neutrino.FloatingIP, error) {
+			return intent.CreateFloatingIP(tx, req.noun, intent.FloatingRequest{SubnetID: req.hidden[paramSubnet]}, req.set)
+		},
+		update: intent.UpdateFloatingIP, remove: intent.DeleteFloatingIP,
+		hidden: []string{paramSubnet},
+		computed: []column[neutrino.FloatingIP]{
+			{name: "port_details", write: appendPortDetails},
+			{name: "port_forwardings", write: appendForwardings},
+		},
+	}.ready()
+	k.members = map[string]member{"port_forwardings": forwardingsOf(k)}
+	return k
+}
+
+// appendPortDetails writes what a floating IP tells of its port; null while it
+// has none.
+func appendPortDetails(b []byte, v view, f *neutrino.FloatingIP) []byte {
+	p, ok := store.Peek(v.Reader, store.Ports, f.PortID)
+	if f.PortID == "" || !ok {
+		return append(b, "null"...)
+	}
+	b = appendString(append(b, `{"name":`...), p.Name)
+	b = appendString(append(b, `,"network_id":`...), string(p.NetworkID))
+	b = appendMAC(append(b, `,"mac_address":`...), p.MAC)
+	b = appendValue(append(b, `,"admin_state_up":`...), &p.AdminStateUp, false)
+	b = appendString(append(b, `,"status":`...), string(p.Status))
+	b = appendString(append(b, `,"device_id":`...), p.DeviceID)
+	b = appendString(append(b, `,"device_owner":`...), p.DeviceOwner)
+	return append(b, '}')
+}
+
+// appendForwardings embeds a floating IP's port forwardings, without their
+// descriptions.
+func appendForwardings(b []byte, v view, f *neutrino.FloatingIP) []byte {
+	b = append(b, '[')
+	first := true
+	for p := range store.By(v.Reader, store.PortForwardingsByFloatingIP, string(f.ID)) {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = appendString(append(b, `{"id":`...), string(p.ID))
+		b = appendString(append(b, `,"protocol":`...), p.Protocol)
+		b = appendValue(append(b, `,"external_port":`...), &p.ExternalPort, true)
+		b = appendAddr(append(b, `,"internal_ip_address":`...), p.InternalIPAddress)
+		b = appendValue(append(b, `,"internal_port":`...), &p.InternalPort, true)
+		b = appendString(append(b, `,"internal_port_id":`...), string(p.InternalPortID))
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+// portForwardings is what the port forwardings of every floating IP have in
+// common.
+func portForwardings() *kind[neutrino.PortForwarding] {
+	return kind[neutrino.PortForwarding]{
+		names: names{"port_forwarding", "port_forwardings", "port_forwardings",
+			"PortForwardingNotFound", "Port Forwarding %s could not be found."},
+		table:   store.PortForwardings,
+		visible: intent.VisiblePortForwarding,
+	}.ready()
+}
+
+// forwardingsOf answers /v2.0/floatingips/<id>/port_forwardings and below: what
+// belongs to another floating IP does not exist there.
+func forwardingsOf(parents *kind[neutrino.FloatingIP]) member {
+	all := portForwardings()
+	return func(c *call, id neutrino.ID, rest []string) (*reply, error) {
+		if len(rest) > 1 {
+			return nil, noResource()
+		}
+		if _, err := parents.find(c.view(), id); err != nil {
+			return nil, err
+		}
+		k := forwardingsBelow(*all, id)
+		if len(rest) == 0 {
+			return k.collection(c)
+		}
+		return k.item(c, neutrino.ID(rest[0]))
+	}
+}
+
+// forwardingsBelow is the kind of one floating IP's port forwardings.
+func forwardingsBelow(k kind[neutrino.PortForwarding], parent neutrino.ID) *kind[neutrino.PortForwarding] {
+	k.scope = func(v view) iter.Seq[*neutrino.PortForwarding] {
+		return store.By(v.Reader, store.PortForwardingsByFloatingIP, string(parent))
+	}
+	k.visible = func(c intent.Caller, r store.Reader, p *neutrino.PortForwarding) bool {
+		return p.FloatingIPID == parent && intent.VisiblePortForwarding(c, r, p)
+	}
+	k.create = func(tx *intent.Tx, req *request[neutrino.PortForwarding]) (*neutrino.PortForwarding, error) {
+		return intent.CreatePortForwarding(tx, parent, req.noun, req.set)
+	}
+	k.update = func(tx *intent.Tx, id neutrino.ID, change func(*neutrino.PortForwarding) error, _ neutrino.Fields) (*neutrino.PortForwarding, error) {
+		return intent.UpdatePortForwarding(tx, parent, id, change)
+	}
+	k.remove = func(tx *intent.Tx, id neutrino.ID) error { return intent.DeletePortForwarding(tx, parent, id) }
+	return &k
+}

@@ -1,0 +1,147 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	"neutrino"
+	"neutrino/intent"
+	"neutrino/store"
+)
+
+// The parts of external_gateway_info.
+const (
+	gatewayInfo     = "external_gateway_info"
+	gatewayNetwork  = "network_id"
+	gatewaySNAT     = "enable_snat"
+	gatewayFixedIPs = "external_fixed_ips"
+)
+
+func routers() *kind[neutrino.Router] {
+	k := kind[neutrino.Router]{
+		names:   names{"router", "routers", "routers", "RouterNotFound", "Router %s could not be found"},
+		table:   store.Routers,
+		indexes: []filterIndex[neutrino.Router]{{"project_id", store.RoutersByProject}},
+		visible: intent.VisibleRouter,
+		create:  from(intent.CreateRouter), update: updateRouter, remove: intent.DeleteRouter,
+		parse: map[string]func(*neutrino.Router, any) error{gatewayInfo: parseGateway},
+		parts: map[string][]string{gatewayInfo: {gatewaySNAT, gatewayFixedIPs}},
+		computed: []column[neutrino.Router]{
+			{name: gatewayInfo, write: appendGateway},
+			{name: "availability_zones", write: func(b []byte, v view, r *neutrino.Router) []byte {
+				var hosts []string
+				if binding, ok := store.Peek(v.Reader, store.RouterBindings, r.ID); ok {
+					hosts = append(hosts, binding.Host)
+				}
+				return appendHostZones(b, v, neutrino.AgentL3, hosts)
+			}},
+		},
+	}.ready()
+	k.members = map[string]member{
+		"add_router_interface":    k.interfaceAction(intent.AddRouterInterface, subnetOrPort),
+		"remove_router_interface": k.interfaceAction(intent.RemoveRouterInterface, subnetAndPort),
+		"add_extraroutes":         k.routesAction(intent.AddExtraRoutes),
+		"remove_extraroutes":      k.routesAction(intent.RemoveExtraRoutes),
+	}
+	return k
+}
+
+// updateRouter gives intent a gateway that it may complete: a transaction that
+// runs again must find the request as it came.
+func updateRouter(tx *intent.Tx, id neutrino.ID, change func(*neutrino.Router) error, set neutrino.Fields) (*neutrino.Router, error) {
+	return intent.UpdateRouter(tx, id, func(r *neutrino.Router) error {
+		err := change(r)
+		if r.Gateway != nil {
+			own := *r.Gateway
+			own.FixedIPs = slices.Clone(own.FixedIPs)
+			r.Gateway = &own
+		}
+		return err
+	}, set)
+}
+
+// parseGateway reads external_gateway_info; null and {} are no gateway
+// (api.md section 2.6).
+func parseGateway(r *neutrino.Router, raw any) error {
+	r.Gateway = nil
+	if raw == nil {
+		return nil
+	}
+	info, ok := raw.(object)
+	if !ok {
+		return badValue(gatewayInfo, "'%s' is not a dictionary", show(raw))
+	}
+	if len(info) == 0 {
+		return nil
+	}
+	if _, ok := info[gatewayNetwork]; !ok {
+		return badValue(gatewayInfo, "Required key '%s' is missing", gatewayNetwork)
+	}
+	g := neutrino.Gateway{EnableSNAT: true}
+	at := &attribute{name: gatewayInfo, uuid: true}
+	for key, value := range info {
+		var err error
+		switch {
+		case key == gatewayNetwork:
+			err = decodeText(at, (*string)(&g.NetworkID), value)
+		case key == gatewaySNAT:
+			err = decodeBool(&g.EnableSNAT, value)
+		case key == gatewayFixedIPs && value != nil:
+			err = decodeFixedIPs(at, &g.FixedIPs, value)
+		case key != gatewayFixedIPs:
+			err = badValue(gatewayInfo, "Unexpected keys supplied: %s", show(key))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.Gateway = &g
+	return nil
+}
+
+func appendGateway(b []byte, _ view, r *neutrino.Router) []byte {
+	g := r.Gateway
+	if g == nil {
+		return append(b, "null"...)
+	}
+	b = appendString(append(b, `{"network_id":`...), string(g.NetworkID))
+	b = appendValue(append(b, `,"enable_snat":`...), &g.EnableSNAT, false)
+	b = appendValue(append(b, `,"external_fixed_ips":`...), &g.FixedIPs, false)
+	return append(b, '}')
+}
+
+// action is a PUT on a member of an item, in one transaction; do writes the
+// answer.
+func (k *kind[T]) action(c *call, id neutrino.ID, do func(view, *intent.Tx) ([]byte, error)) (*reply, error) {
+	match, err := ifMatch(c.header)
+	if err != nil {
+		return nil, err
+	}
+	var answer []byte
+	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
+		v := view{Reader: tx, caller: c.caller, now: tx.Now}
+		row, err := k.find(v, id)
+		if err == nil {
+			err = checkRevision(row, match)
+		}
+		if err == nil {
+			answer, err = do(v, tx)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &reply{status: http.StatusOK, body: answer}, nil
+}
+
+// onlyPut refuses other verbs, and paths below a member action.
+func onlyPut(c *call, rest []string) error {
+	if len(rest) > 0 {
+		return noResource()
+	}
+	if c.method != http.MethodPut {
+		return notAllowed(c.method, http.MethodPut)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package api
+
+import (
+	"slices"
+
+	"neutrino"
+	"neutrino/intent"
+)
+
+// badRouter is the 400 of a router's member actions.
+func badRouter(text string) error {
+	return neutrino.Errorf(neutrino.Invalid, typeBadQuery, "Bad router request: %s.", text)
+}
+
+// attach is what adding and removing a router's interface have in common.
+type attach func(tx *intent.Tx, router, subnet, port neutrino.ID) (intent.Interface, error)
+
+// subnetOrPort is what adding an interface must name: one of them.
+func subnetOrPort(subnet, port neutrino.ID) error {
+	if subnet != "" && port != "" {
+		return badRouter("Cannot specify both subnet-id and port-id")
+	}
+	return subnetAndPort(subnet, port)
+}
+
+// subnetAndPort is what removing an interface must name: one of them or both.
+func subnetAndPort(subnet, port neutrino.ID) error {
+	if subnet == "" && port == "" {
+		return badRouter("Either subnet_id or port_id must be specified")
+	}
+	return nil
+}
+
+// interfaceAction answers PUT add_router_interface and remove_router_interface;
+// check says what a request must name.
+func (k *kind[T]) interfaceAction(do attach, check func(subnet, port neutrino.ID) error) member {
+	return func(c *call, id neutrino.ID, rest []string) (*reply, error) {
+		if err := onlyPut(c, rest); err != nil {
+			return nil, err
+		}
+		body, err := parseBody(c.body)
+		if err != nil {
+			return nil, err
+		}
+		ids, err := namedIDs(body, "subnet_id", "port_id")
+		if err == nil {
+			err = check(ids[0], ids[1])
+		}
+		if err != nil {
+			return nil, err
+		}
+		return k.action(c, id, func(_ view, tx *intent.Tx) ([]byte, error) {
+			i, err := do(tx, id, ids[0], ids[1])
+			return appendInterface(nil, i), err
+		})
+	}
+}
+
+// namedIDs reads a body that has no wrapping key: ids, and nothing else. What
+// is left out is "".
+func namedIDs(body object, keys ...string) ([]neutrino.ID, error) {
+	ids := make([]neutrino.ID, len(keys))
+	for key, raw := range body {
+		i := slices.Index(keys, key)
+		if i < 0 {
+			return nil, badRequest("Unrecognized attribute(s) '%s'", show(key))
+		}
+		if err := decodeText(&attribute{name: key, uuid: true}, (*string)(&ids[i]), raw); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// appendInterface writes an interface without a wrapping key, with both names
+// of the project (api.md section 3.5).
+func appendInterface(b []byte, i intent.Interface) []byte {
+	b = appendString(append(b, `{"id":`...), string(i.RouterID))
+	b = appendString(append(b, `,"tenant_id":`...), i.ProjectID)
+	b = appendString(append(b, `,"project_id":`...), i.ProjectID)
+	b = appendString(append(b, `,"port_id":`...), string(i.PortID))
+	b = appendString(append(b, `,"network_id":`...), string(i.NetworkID))
+	b = appendString(append(b, `,"subnet_id":`...), string(i.SubnetID))
+	b = appendValue(append(b, `,"subnet_ids":`...), &i.SubnetIDs, false)
+	return append(b, '}')
+}
+
+// routesAction answers PUT add_extraroutes and remove_extraroutes with the
+// whole router.
+func (k *kind[T]) routesAction(do func(*intent.Tx, neutrino.ID, []neutrino.HostRoute) (*T, error)) member {
+	return func(c *call, id neutrino.ID, rest []string) (*reply, error) {
+		if err := onlyPut(c, rest); err != nil {
+			return nil, err
+		}
+		routes, err := k.routesIn(c.body)
+		if err != nil {
+			return nil, err
+		}
+		return k.action(c, id, func(v view, tx *intent.Tx) ([]byte, error) {
+			row, err := do(tx, id, slices.Clone(routes))
+			if err != nil {
+				return nil, err
+			}
+			return k.wrapOne(v, row, nil), nil
+		})
+	}
+}
+
+// routesIn reads {"router": {"routes": […]}}.
+func (k *kind[T]) routesIn(text []byte) ([]neutrino.HostRoute, error) {
+	body, err := parseBody(text)
+	if err != nil {
+		return nil, err
+	}
+	inner, err := unwrapOne(body, k.one)
+	if err != nil {
+		return nil, err
+	}
+	only, ok := strictKeys(inner, "routes")
+	if !ok {
+		return nil, badRequest("Invalid input: routes, and only routes, must be specified")
+	}
+	var routes []neutrino.HostRoute
+	err = decodeHostRoutes(k.attrs.byName["routes"], &routes, only["routes"])
+	return routes, err
+}
