@@ -77,7 +77,8 @@ var imports = map[string]struct {
 	"plan/names":    {[]string{"."}, "names are made of nouns"},
 	"plan/pipeline": {[]string{"."}, "tables are declared, not computed"},
 	"vif":           {[]string{".", "plan/names", "host", "host/ovsdb", "host/link"}, "plugging needs names and the OVSDB, no station"},
-	"agent":         {[]string{".", "feed", "view", "plan", "plan/names", "reconcile", "host", "host/*"}, "the loop knows no feature"},
+	"metadata":      {[]string{".", "view", "plan/names", "host", "host/inside", "reconcile"}, "the service answers from the view, by the socket that was asked"},
+	"agent":         {[]string{".", "feed", "view", "plan", "plan/names", "metadata", "reconcile", "host", "host/*"}, "the loop knows no feature"},
 }
 
 func TestImportRules(t *testing.T) {

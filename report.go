@@ -19,6 +19,10 @@ type Pending struct {
 // of each item of a plan.
 const HostObject = "host"
 
+// FirewallObject is what all filtering of a host rests on: where it fails, no
+// port is filtered.
+const FirewallObject = "firewall"
+
 // PortObject names a port.
 func PortObject(id ID) string { return "port/" + string(id) }
 

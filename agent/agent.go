@@ -37,6 +37,10 @@ const (
 	DefaultRetryMax = 30 * time.Second
 )
 
+// recheckTime is how long a change may stay unseen on a surface that announces
+// none and is cheap to read: kernel settings, ipsets.
+const recheckTime = 3 * time.Second
+
 // SocketPath is where an agent with the state path answers [ReadStatus].
 func SocketPath(statePath string) string { return filepath.Join(statePath, "agent.sock") }
 
@@ -56,7 +60,8 @@ type Deps struct {
 	Hands  Hands
 	// Surfaces are looked at for what the loop needs of a hand besides Read and
 	// Apply: a method Events tells that something else changed the surface,
-	// Invalidate makes the next Read read, Expect is told each new plan, Run has
+	// Invalidate makes the next Read read, Recheck makes it read what changes
+	// without a word, Expect is told each new plan, View each new view, Run has
 	// to run meanwhile, and Close comes last. Each surface may have any of them.
 	Surfaces []any
 }
@@ -65,7 +70,11 @@ type eventer interface{ Events() <-chan struct{} }
 
 type invalidator interface{ Invalidate() }
 
+type rechecker interface{ Recheck() }
+
 type expecter interface{ Expect(s *host.State) }
+
+type viewer interface{ View(v *view.Host) }
 
 type runner interface {
 	Run(ctx context.Context) error
@@ -166,6 +175,8 @@ const maxPause = 20 * time.Millisecond
 func (a *Agent) loop(ctx context.Context) error {
 	audit := time.NewTicker(a.config.Audit)
 	defer audit.Stop()
+	recheck := time.NewTicker(recheckTime)
+	defer recheck.Stop()
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	wait := a.config.RetryMin
@@ -181,6 +192,8 @@ func (a *Agent) loop(ctx context.Context) error {
 			}
 		case <-retry.C:
 			again = true
+		case <-recheck.C:
+			a.recheck()
 		case <-audit.C:
 			a.invalidate()
 		}
@@ -224,6 +237,14 @@ func (a *Agent) invalidate() {
 	}
 }
 
+func (a *Agent) recheck() {
+	for _, s := range a.deps.Surfaces {
+		if r, ok := s.(rechecker); ok {
+			r.Recheck()
+		}
+	}
+}
+
 // pass makes the host as the latest view says. problems is set while something
 // remains, changed when that is something else than after the pass before.
 func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
@@ -232,11 +253,16 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 		return false, false
 	}
 	start := time.Now()
+	age := samePlan
 	if a.planned != v.Host {
+		age = newPlan
 		a.planned, a.state = v.Host, plan.Host(v.Host, a.config.Plan)
 		for _, s := range a.deps.Surfaces {
 			if e, ok := s.(expecter); ok {
 				e.Expect(a.state)
+			}
+			if e, ok := s.(viewer); ok {
+				e.View(v.Host)
 			}
 		}
 	}
@@ -248,7 +274,10 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	}
 	slog.Debug("agent: pass", "revision", v.Revision, "plan", planned, "took", a.lastTook,
 		"puts", res.Puts, "drops", res.Drops, "problems", len(res.Problems))
-	changed = a.tracker.update(start, trouble(a.state, res))
+	if age == samePlan {
+		a.tracker.repair(a.lastEnd, res.Writes)
+	}
+	changed = a.tracker.update(start, trouble(a.state, res), age)
 	a.report(v.Revision)
 	a.shared.update(a, v, res)
 	return changed, len(a.tracker.current) > 0

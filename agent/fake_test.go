@@ -76,6 +76,7 @@ func handsOf(h *hosttest.Host) Hands {
 		Namespaces: h.Namespaces, Bridges: h.Bridges, OVSPorts: h.OVSPorts, VIFs: h.VIFs, Links: h.Links,
 		Addresses: h.Addresses, Routes: h.Routes, Sysctls: h.Sysctls, Sets: h.Sets, Chains: h.Chains, Hooks: h.Hooks,
 		Zones: h.Zones, Flows: h.Flows, Files: h.Files, Processes: h.Processes,
+		Leases: h.Leases, Translations: h.Translations, Adverts: h.Adverts, Listeners: h.Listeners,
 	}
 }
 

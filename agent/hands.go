@@ -10,10 +10,13 @@ import (
 	"neutrino/host/conntrack"
 	"neutrino/host/file"
 	"neutrino/host/iptables"
+	"neutrino/host/lease"
 	"neutrino/host/link"
 	"neutrino/host/openflow"
 	"neutrino/host/ovsdb"
 	"neutrino/host/process"
+	"neutrino/host/ra"
+	"neutrino/metadata"
 	"neutrino/plan"
 	"neutrino/plan/names"
 )
@@ -32,8 +35,9 @@ const (
 )
 
 // RealHands is the hands on the host that the process runs on, and their
-// surfaces, for [Deps]. Nothing is read or opened before [Agent.Run].
-func RealHands(c plan.Config, p Places) (Hands, []any) {
+// surfaces, for [Deps]. Nothing is read or opened before [Agent.Run]. The
+// metadata service answers from the view that the agent has.
+func RealHands(c plan.Config, p Places, m metadata.Options) (Hands, []any) {
 	if p.OVSDB == "" {
 		p.OVSDB = defaultOVSDB
 	}
@@ -41,16 +45,17 @@ func RealHands(c plan.Config, p Places) (Hands, []any) {
 		p.OVSRun = defaultOVSRun
 	}
 	dhcp := filepath.Join(c.StatePath, "dhcp")
-	ovs, dhcpChains := names.OVSChains(c.WrapPrefix), names.DHCPChains(c.WrapPrefix)
+	ovs, chains := names.OVSChains(c.WrapPrefix), chainPrefixes(c.WrapPrefix)
 	db := ovsdb.New(ovsdb.Options{Socket: p.OVSDB, IntegrationBridge: c.IntegrationBridge})
 	flows := openflow.New(openflow.Options{
 		RunDir:  p.OVSRun,
 		Bridges: func() []string { return []string{c.IntegrationBridge, c.TunnelBridge} },
+		Shared:  func() []string { return providerBridges(c) },
 	})
-	links := link.New(link.Options{RunDir: p.NetNSDir, Prefixes: []string{names.DHCPNamespacePrefix}})
+	links := link.New(link.Options{RunDir: p.NetNSDir, Prefixes: []string{names.DHCPNamespacePrefix, names.RouterNamespacePrefix}})
 	expect := &expectations{links: links}
 	tables := iptables.New(iptables.Options{
-		Prefixes:   []string{ovs.Prefix(), dhcpChains.Prefix()},
+		Prefixes:   chains,
 		Chains:     []string{ovs.FilterTop(), ovs.PostroutingBottom()},
 		Namespaces: expect.list,
 		NetNSDir:   p.NetNSDir,
@@ -58,13 +63,31 @@ func RealHands(c plan.Config, p Places) (Hands, []any) {
 	zones := conntrack.New()
 	files := file.New([]string{dhcp})
 	processes := process.New(process.Options{Root: dhcp, NetNSDir: p.NetNSDir})
+	leases := lease.New(lease.Options{Root: dhcp, NetNSDir: p.NetNSDir})
+	translations := conntrack.NewTranslations(conntrack.Options{NetNSDir: p.NetNSDir})
+	adverts := ra.New(ra.Options{NetNSDir: p.NetNSDir})
+	instances := &metadata.Directory{}
+	m.NetNSDir, m.Lookup = p.NetNSDir, instances.Find
+	listeners := metadata.New(m)
 	return Hands{
 		Namespaces: links.Namespaces(), Links: links.Links(), Addresses: links.Addresses(),
 		Routes: links.Routes(), Sysctls: links.Sysctls(),
 		Bridges: db.Bridges(), OVSPorts: db.Ports(), VIFs: db.VIFs(), Flows: flows,
 		Sets: tables.Sets(), Chains: tables.Chains(), Hooks: tables.Hooks(),
 		Zones: zones, Files: files, Processes: processes,
-	}, []any{db, flows, links, expect, tables, zones, files, processes}
+		Leases: leases, Translations: translations, Adverts: adverts, Listeners: listeners,
+	}, []any{db, flows, links, expect, tables, zones, files, processes, leases, translations, adverts, instances, listeners}
+}
+
+// chainPrefixes begin the chains of the agents whose work this one does.
+func chainPrefixes(first string) []string {
+	return []string{names.OVSChains(first).Prefix(), names.DHCPChains(first).Prefix(), names.L3Chains(first).Prefix()}
+}
+
+// providerBridges are the operator's bridges that physical networks are on.
+func providerBridges(c plan.Config) []string {
+	all := slices.Sorted(maps.Values(c.BridgeMappings))
+	return slices.Compact(all)
 }
 
 // expectations tells hands what a plan names, where that is more than its part:

@@ -12,6 +12,7 @@ import (
 
 	"neutrino"
 	"neutrino/host/realtest"
+	"neutrino/metadata"
 	"neutrino/view"
 )
 
@@ -24,7 +25,7 @@ func (m inNamespaces) Run() int { return realtest.Main(m.M) }
 func realAgent(t *testing.T, c Config, p Places, v *view.Host) (*Agent, *source, func() error) {
 	src := newSource()
 	src.set(v, 1)
-	hands, surfaces := RealHands(c.Plan, p)
+	hands, surfaces := RealHands(c.Plan, p, metadata.Options{})
 	a := New(c, Deps{Source: src, Hands: hands, Surfaces: surfaces})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

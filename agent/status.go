@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,9 @@ type Status struct {
 	// Pending waits for others; Errors are tried again until they work.
 	Pending []Trouble `json:"pending"`
 	Errors  []Trouble `json:"errors"`
+	// Repaired is what others changed and the agent put right, newest last, as
+	// far as it is remembered.
+	Repaired []Repair `json:"repaired"`
 }
 
 // shared is what the loop shows to others.
@@ -61,6 +65,7 @@ func (s *shared) update(a *Agent, v feed.View, res reconcile.Result) {
 	st.AllDrops += res.Drops
 	st.Pending = a.tracker.list(func(t Trouble) bool { return t.waiting })
 	st.Errors = a.tracker.list(func(t Trouble) bool { return !t.waiting })
+	st.Repaired = slices.Clone(a.tracker.repairs)
 	s.view, s.state = a.planned, a.state
 }
 

@@ -9,7 +9,9 @@ import (
 	"neutrino/host/conntrack"
 	"neutrino/host/file"
 	"neutrino/host/iptables"
+	"neutrino/host/lease"
 	"neutrino/host/process"
+	"neutrino/host/ra"
 	"neutrino/reconcile"
 )
 
@@ -30,6 +32,13 @@ type Hands struct {
 	Flows      reconcile.Hand[host.FlowKey, host.Flow]
 	Files      reconcile.Hand[string, host.File]
 	Processes  reconcile.Hand[string, host.Process]
+	// Leases may have a method Present, which says what of a plan's leases there
+	// is; Flows a method Canonicalise, which gives a plan's flows the form that
+	// Read has.
+	Leases       reconcile.Hand[host.LeaseKey, host.Lease]
+	Translations reconcile.Hand[string, host.Translation]
+	Adverts      reconcile.Hand[host.AdvertKey, host.Advert]
+	Listeners    reconcile.Hand[host.ListenerKey, host.Listener]
 }
 
 type step = reconcile.Step[*host.State]
@@ -39,7 +48,7 @@ type part[K comparable, V any] = reconcile.Part[*host.State, K, V]
 // Steps is the order in which a host is built; it is taken down in the reverse
 // order. What a thing rests on comes before it, and a port gets its live VLAN
 // last of all.
-func Steps(h Hands) []step { return slices.Concat(wires(h), traffic(h)) }
+func Steps(h Hands) []step { return slices.Concat(wires(h), filters(h), services(h)) }
 
 // wires are the devices, and how they are set and addressed.
 func wires(h Hands) []step {
@@ -73,7 +82,7 @@ func wires(h Hands) []step {
 			Object: func(v host.Sysctl) string { return v.Why.Object }},
 		&part[host.AddressKey, host.Address]{Name: "addresses", Hand: h.Addresses,
 			Want:   func(s *host.State) map[host.AddressKey]host.Address { return s.Addresses },
-			Same:   func(a, b host.Address) bool { a.Why = b.Why; return a == b },
+			Same:   func(_, _ host.Address) bool { return true }, // that it is there is all
 			Object: func(v host.Address) string { return v.Why.Object }},
 		&part[host.RouteKey, host.Route]{Name: "routes", Hand: h.Routes,
 			Want:   func(s *host.State) map[host.RouteKey]host.Route { return s.Routes },
@@ -82,8 +91,8 @@ func wires(h Hands) []step {
 	}
 }
 
-// traffic is what filters, forwards and serves, and then who takes part.
-func traffic(h Hands) []step {
+// filters are what filters, translates and forwards.
+func filters(h Hands) []step {
 	return []step{
 		&part[host.SetKey, host.Set]{Name: "sets", Hand: h.Sets,
 			Want:   func(s *host.State) map[host.SetKey]host.Set { return s.Sets },
@@ -101,10 +110,25 @@ func traffic(h Hands) []step {
 			Want:   func(s *host.State) map[uint16]host.Zone { return s.Zones },
 			Same:   conntrack.Same,
 			Object: func(v host.Zone) string { return v.Why.Object }},
+		&part[string, host.Translation]{Name: "tracked NAT", Hand: h.Translations,
+			Want:   func(s *host.State) map[string]host.Translation { return s.Translations },
+			Same:   conntrack.SameTranslation,
+			Object: func(v host.Translation) string { return v.Why.Object }},
 		&part[host.FlowKey, host.Flow]{Name: "flows", Hand: h.Flows,
-			Want:   func(s *host.State) map[host.FlowKey]host.Flow { return s.Flows },
+			Want:   canonicalFlows(h),
 			Same:   func(a, b host.Flow) bool { a.Why = b.Why; return a == b },
 			Object: func(v host.Flow) string { return v.Why.Object }},
+	}
+}
+
+// services are what serves, and then who takes part.
+func services(h Hands) []step {
+	return []step{
+		// A lease of an address that is another's now goes before the new owner is let in.
+		&part[host.LeaseKey, host.Lease]{Name: "leases", Hand: h.Leases,
+			Want:   presentLeases(h),
+			Same:   lease.Same,
+			Object: func(v host.Lease) string { return v.Why.Object }},
 		&part[string, host.File]{Name: "files", Hand: h.Files,
 			Want:   func(s *host.State) map[string]host.File { return s.Files },
 			Same:   file.Same,
@@ -113,6 +137,14 @@ func traffic(h Hands) []step {
 			Want:   func(s *host.State) map[string]host.Process { return s.Processes },
 			Same:   process.Same,
 			Object: func(v host.Process) string { return v.Why.Object }},
+		&part[host.AdvertKey, host.Advert]{Name: "router advertisements", Hand: h.Adverts,
+			Want:   func(s *host.State) map[host.AdvertKey]host.Advert { return s.Adverts },
+			Same:   ra.Same,
+			Object: func(v host.Advert) string { return v.Why.Object }},
+		&part[host.ListenerKey, host.Listener]{Name: "metadata sockets", Hand: h.Listeners,
+			Want:   func(s *host.State) map[host.ListenerKey]host.Listener { return s.Listeners },
+			Same:   func(a, b host.Listener) bool { a.Why = b.Why; return a == b },
+			Object: func(v host.Listener) string { return v.Why.Object }},
 		&part[string, host.VIF]{Name: "vifs", Hand: h.VIFs,
 			Want:   func(s *host.State) map[string]host.VIF { return s.VIFs },
 			Same:   func(a, b host.VIF) bool { a.Why = b.Why; return a == b },
@@ -130,13 +162,42 @@ func sameLink(have, want host.Link) bool {
 	return have == want
 }
 
-// vifNeeds is what a VIF waits for: its own port's items and what all ports of
-// the host share. The way to the dead VLAN waits for nothing.
+// canonicalFlows is a plan's flows in the form that the hand reads. A flow whose
+// text is wrong stays as it is: Apply names it.
+func canonicalFlows(h Hands) func(*host.State) map[host.FlowKey]host.Flow {
+	type flows = map[host.FlowKey]host.Flow
+	c, ok := h.Flows.(interface {
+		Canonicalise(flows) (flows, error)
+	})
+	return func(s *host.State) flows {
+		if !ok {
+			return s.Flows
+		}
+		out, _ := c.Canonicalise(s.Flows)
+		return out
+	}
+}
+
+// presentLeases is what of a plan's leases the hand has found: nobody makes
+// leases but the server.
+func presentLeases(h Hands) func(*host.State) map[host.LeaseKey]host.Lease {
+	type leases = map[host.LeaseKey]host.Lease
+	p, ok := h.Leases.(interface{ Present(leases) leases })
+	return func(s *host.State) leases {
+		if !ok {
+			return s.Leases
+		}
+		return p.Present(s.Leases)
+	}
+}
+
+// vifNeeds is what a VIF waits for: its own port's items, what all ports of the
+// host share, and what their filters rest on. The way to the dead VLAN waits for nothing.
 func vifNeeds(v host.VIF) []string {
 	if v.Dead {
 		return nil
 	}
-	return []string{v.Why.Object, neutrino.HostObject}
+	return []string{v.Why.Object, neutrino.HostObject, neutrino.FirewallObject}
 }
 
 // isolation is the hand on plugged interfaces that are on no VLAN, which to

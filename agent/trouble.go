@@ -20,6 +20,7 @@ type Trouble struct {
 	Since  time.Time `json:"since"`
 	// waiting is set for what others have to make first.
 	waiting bool
+	logged  bool
 }
 
 // trouble is what a pass left open: what the plan refused and what reconciling
@@ -40,14 +41,62 @@ func trouble(s *host.State, res reconcile.Result) []Trouble {
 
 type troubleKey struct{ object, reason string }
 
-// tracker remembers since when there is which trouble, and logs each once.
-type tracker struct {
-	current map[troubleKey]Trouble
+// Repair is what somebody else changed on a surface, and the agent put right.
+type Repair struct {
+	Object  string    `json:"object"`
+	Surface string    `json:"surface"`
+	Items   int       `json:"items"`
+	At      time.Time `json:"at"`
 }
 
-// update takes in what a pass left open and reports whether that is new.
-func (t *tracker) update(now time.Time, all []Trouble) (changed bool) {
+// maxRepairs is how many repairs are remembered.
+const maxRepairs = 32
+
+// tracker remembers since when there is which trouble, and logs each once. It
+// remembers the last repairs too.
+type tracker struct {
+	current map[troubleKey]Trouble
+	repairs []Repair
+}
+
+// repair takes in what a pass wrote although the plan was the one of the pass
+// before: where there was no trouble, somebody else had changed the host.
+func (t *tracker) repair(now time.Time, writes []reconcile.Write) {
+	troubled := map[string]bool{}
+	for k := range t.current {
+		troubled[k.object] = true
+	}
+	if troubled[neutrino.HostObject] {
+		return // a surface failed, so nobody knows who is behind
+	}
+	for _, w := range writes {
+		r := Repair{Object: cmp.Or(w.Object, neutrino.HostObject), Surface: w.Surface, Items: w.Items, At: now}
+		if troubled[r.Object] {
+			continue
+		}
+		slog.Warn("agent: changed by others, repaired", "object", r.Object, "surface", r.Surface, "items", r.Items)
+		t.repairs = append(t.repairs, r)
+	}
+	t.repairs = t.repairs[max(0, len(t.repairs)-maxRepairs):]
+}
+
+// planAge says whether a pass had the plan of the pass before.
+type planAge int
+
+const (
+	newPlan planAge = iota
+	samePlan
+)
+
+// update takes in what a pass left open and reports whether that is new. To
+// wait for others is logged only where the object was as planned before, with
+// the same plan: then it is a loss, and no beginning.
+func (t *tracker) update(now time.Time, all []Trouble, plan planAge) (changed bool) {
 	next := map[troubleKey]Trouble{}
+	before := map[string]bool{}
+	for k := range t.current {
+		before[k.object] = true
+	}
 	var fresh []Trouble
 	for _, tr := range all {
 		k := troubleKey{tr.Object, tr.Reason}
@@ -55,9 +104,10 @@ func (t *tracker) update(now time.Time, all []Trouble) (changed bool) {
 			continue
 		}
 		if old, known := t.current[k]; known {
-			tr.Since = old.Since
+			tr.Since, tr.logged = old.Since, old.logged
 		} else {
 			tr.Since = now
+			tr.logged = !tr.waiting || plan == samePlan && !before[tr.Object]
 			fresh = append(fresh, tr)
 		}
 		next[k] = tr
@@ -72,7 +122,7 @@ func (t *tracker) update(now time.Time, all []Trouble) (changed bool) {
 	return changed
 }
 
-// goneObjects are those with errors, not mere waiting, before and nothing now.
+// goneObjects are those of which something was logged before, with nothing now.
 func goneObjects(before, now map[troubleKey]Trouble) []string {
 	left := map[string]bool{}
 	for k := range now {
@@ -80,7 +130,7 @@ func goneObjects(before, now map[troubleKey]Trouble) []string {
 	}
 	gone := map[string]bool{}
 	for k, tr := range before {
-		if !left[k.object] && !tr.waiting {
+		if !left[k.object] && tr.logged {
 			gone[k.object] = true
 		}
 	}
@@ -92,7 +142,7 @@ func goneObjects(before, now map[troubleKey]Trouble) []string {
 func logFresh(fresh []Trouble) {
 	objects := map[string][]string{}
 	for _, tr := range fresh {
-		if !tr.waiting {
+		if tr.logged {
 			objects[tr.Reason] = append(objects[tr.Reason], tr.Object)
 		}
 	}

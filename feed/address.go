@@ -40,7 +40,7 @@ func Listen(ctx context.Context, address string, e Exposure) (net.Listener, erro
 		}
 		return ln, nil
 	}
-	if err := clearSocket(ctx, path); err != nil {
+	if err := clearSocket(ctx, path, time.Now().Add(leaveTime)); err != nil {
 		return nil, err
 	}
 	ln, err := lc.Listen(ctx, "unix", path)
@@ -53,8 +53,13 @@ func Listen(ctx context.Context, address string, e Exposure) (net.Listener, erro
 	return ln, nil
 }
 
-// clearSocket removes a socket that nobody listens on.
-func clearSocket(ctx context.Context, path string) error {
+// leaveTime is how long the one before us may take to leave its socket: the
+// kernel closes the files of a killed process a moment after its death shows.
+const leaveTime = time.Second
+
+// clearSocket removes a socket that nobody listens on, or stops listening on
+// before the deadline.
+func clearSocket(ctx context.Context, path string, deadline time.Time) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -67,7 +72,15 @@ func clearSocket(ctx context.Context, path string) error {
 	d := net.Dialer{Timeout: time.Second}
 	if c, err := d.DialContext(ctx, "unix", path); err == nil {
 		c.Close()
-		return fmt.Errorf("feed: listen on %s: another server does", path)
+		if time.Now().After(deadline) {
+			return fmt.Errorf("feed: listen on %s: another server does", path)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(leaveTime / 50):
+			return clearSocket(ctx, path, deadline)
+		}
 	}
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("feed: replace stale socket: %w", err)

@@ -58,6 +58,7 @@ type Client struct {
 	changed chan struct{} // capacity 1: Latest is new
 	outbox  chan struct{} // capacity 1: report is new
 	unsaved chan struct{} // capacity 1: held is newer than the file
+	lost    chan struct{} // capacity 1: the connection ended, so the file matters now
 
 	mu     sync.Mutex
 	held   holding // what the host has, possibly from disk
@@ -86,6 +87,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 	}
 	return &Client{
 		config: c, changed: make(chan struct{}, 1), outbox: make(chan struct{}, 1), unsaved: make(chan struct{}, 1),
+		lost: make(chan struct{}, 1),
 		held: holding{host: view.New(c.Registration.Host)},
 	}, nil
 }
@@ -151,6 +153,7 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		c.offerStored()
 		if wasConnected {
+			signal(c.lost)
 			slog.Warn("feed: connection lost", "server", c.config.Server, "err", err)
 			wait = backoffMin
 		}

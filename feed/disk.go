@@ -111,7 +111,8 @@ func replaceFile(_ context.Context, path string, content []byte) error {
 }
 
 // saveGap is the least time between two writes of the file: a burst of changes
-// costs one write, and an older complete view is as good to start from.
+// costs one write. A freshly started agent without a server has nothing but the
+// file, so the end of a connection does not wait for the gap.
 const saveGap = time.Second
 
 // save keeps the file up to date until the context ends, and once more then.
@@ -130,6 +131,7 @@ func (c *Client) save(ctx context.Context) {
 		}
 		select {
 		case <-time.After(saveGap):
+		case <-c.lost:
 		case <-ctx.Done():
 		}
 	}

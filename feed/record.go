@@ -9,15 +9,15 @@ import (
 )
 
 // record is what the server remembers of a host, connected or not: the view
-// that was last sent, and for each port the revision at which its row was last
-// sent. It is the newest session's; older ones may no longer touch it.
+// that was last sent, and for each port and floating IP the revision at which
+// its row was last sent. It is the newest session's; older ones may no longer touch it.
 type record struct {
 	host     string
 	mu       sync.Mutex
 	session  *session
 	sent     *view.Host
 	revision int64
-	ports    map[neutrino.ID]int64
+	rows     map[neutrino.ID]int64 // of ports and floating IPs
 }
 
 // session is one stream of a host.
@@ -103,15 +103,18 @@ func (r *record) open(ses *session, has held, v *view.Host, revision int64) (u u
 	case has.revision > 0 && string(has.digest) == digest(rows):
 		// It has held these rows since its revision; one above ours is of
 		// another life of the store.
-		r.ports = map[neutrino.ID]int64{}
+		r.rows = map[neutrino.ID]int64{}
 		for id := range v.Ports {
-			r.ports[id] = min(has.revision, revision)
+			r.rows[id] = min(has.revision, revision)
+		}
+		for id := range v.FloatingIPs {
+			r.rows[id] = min(has.revision, revision)
 		}
 	case has.revision > 0 && r.sent != nil && string(has.digest) == digest(view.Rows(r.sent)):
 		u.delta = view.Diff(r.sent, v)
 	default:
 		u.full, u.delta = true, view.Delta{Puts: rows}
-		r.ports = map[neutrino.ID]int64{}
+		r.rows = map[neutrino.ID]int64{}
 	}
 	r.record(v, u)
 	return u, true
@@ -139,24 +142,27 @@ func (r *record) advance(ses *session, v *view.Host, revision int64) (u update, 
 func (r *record) record(v *view.Host, u update) {
 	r.sent, r.revision = v, u.revision
 	for _, row := range u.delta.Puts {
-		if row.Kind == view.KindPort {
-			r.ports[neutrino.ID(row.ID)] = u.revision
+		if reported(row.Kind) {
+			r.rows[neutrino.ID(row.ID)] = u.revision
 		}
 	}
 	for _, key := range u.delta.Drops {
-		if key.Kind == view.KindPort {
-			delete(r.ports, neutrino.ID(key.ID))
+		if reported(key.Kind) {
+			delete(r.rows, neutrino.ID(key.ID))
 		}
 	}
 }
 
-// settled says which ports a host had in their present form when it had acted
-// on the revision. A revision that was never sent settles nothing.
+// reported reports whether a host's reports make the status of such rows.
+func reported(kind string) bool { return kind == view.KindPort || kind == view.KindFloatingIP }
+
+// settled says which ports and floating IPs a host had in their present form
+// when it had acted on the revision. A revision that was never sent settles nothing.
 func (r *record) settled(revision int64) func(neutrino.ID) bool {
 	return func(id neutrino.ID) bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		put, ok := r.ports[id]
+		put, ok := r.rows[id]
 		return ok && revision <= r.revision && put <= revision
 	}
 }

@@ -32,9 +32,9 @@ type Handlers struct {
 	Heartbeat func(ctx context.Context, host string) error
 	// Report is called with each report, and again with the last one after an
 	// error and with each heartbeat, so that a status is audited and not only
-	// event-driven. settled says of a port that the host had its present row
-	// when it reported.
-	Report func(ctx context.Context, r neutrino.Report, settled func(port neutrino.ID) bool) error
+	// event-driven. settled says of a port or a floating IP that the host had
+	// its present row when it reported.
+	Report func(ctx context.Context, r neutrino.Report, settled func(id neutrino.ID) bool) error
 }
 
 // Server feeds the hosts out of a store.

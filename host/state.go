@@ -141,8 +141,10 @@ type RouteKey struct {
 // Route is a route of ours, protocol static. Ours: by the protocol in
 // namespaces of ours.
 type Route struct {
-	Via    string // gateway, "" for on-link
-	Device string
+	// Via is the gateway, "" for on-link; several of a route over several paths
+	// are in the order of their addresses, joined by ",".
+	Via    string
+	Device string // of each gateway, joined by ",", where they differ
 	Why    Why
 }
 
@@ -305,5 +307,6 @@ type Advert struct {
 	Other    bool   // the O flag: other configuration by DHCPv6
 	MTU      int    // bytes
 	DNS      string // addresses of recursive servers, joined by ","
+	Error    string // see [Bridge]
 	Why      Why
 }

@@ -12,8 +12,8 @@ import (
 // isRouterOwner reports whether the owner is a router's interface: such a port
 // may choose its address in a subnet where others make their own.
 func isRouterOwner(owner string) bool {
-	return strings.HasPrefix(owner, "network:router_interface") || owner == "network:ha_router_replicated_interface" ||
-		owner == "network:router_centralized_snat" || owner == "network:router_gateway"
+	return strings.HasPrefix(owner, neutrino.OwnerRouter) || owner == "network:ha_router_replicated_interface" ||
+		owner == "network:router_centralized_snat" || owner == neutrino.OwnerGateway
 }
 
 // addressing finds the fixed IPs of one port.
@@ -113,7 +113,7 @@ func (a *addressing) resolveOne(f neutrino.FixedIP) (wanted, error) {
 		}
 		return w, neutrino.Invalidf("Failed to create port on network %s, because fixed_ips included invalid subnet %s",
 			a.port.NetworkID, f.SubnetID)
-	case w.ip.IsValid() && (!w.subnet.CIDR.Contains(w.ip) || isEdge(w.subnet.CIDR, w.ip) && !isRouterOwner(a.port.DeviceOwner)):
+	case w.ip.IsValid() && (!w.subnet.CIDR.Contains(w.ip) || isEdge(w.subnet.CIDR, w.ip) && (w.ip.Is4() || !isRouterOwner(a.port.DeviceOwner))):
 		return w, neutrino.Errorf(neutrino.Invalid, "InvalidIpForSubnet",
 			"IP address %s is not a valid IP for the specified subnet.", w.ip)
 	}
@@ -160,11 +160,12 @@ func (a *addressing) keep(w wanted) bool {
 	return true
 }
 
-// oneOf adds a free address of the first subnet of the family that has one.
+// oneOf adds a free address of the first subnet of the family that has one. A
+// gateway may choose in subnets where others make their own.
 func (a *addressing) oneOf(version int) error {
 	any := false
 	for _, s := range a.subnets {
-		if s.IPVersion != version || s.IsAutoAddress() {
+		if s.IPVersion != version || s.IsAutoAddress() && a.port.DeviceOwner != neutrino.OwnerGateway {
 			continue
 		}
 		any = true

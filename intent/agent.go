@@ -1,7 +1,7 @@
 package intent
 
 import (
-	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -30,8 +30,8 @@ func UpdateAgent(tx *Tx, id neutrino.ID, change func(*neutrino.Agent) error, _ n
 	return &a, nil
 }
 
-// DeleteAgent forgets an agent. The networks that a DHCP agent served go to
-// other hosts; a host without agents and ports is forgotten too. A living agent
+// DeleteAgent forgets an agent. The networks that a DHCP agent served and the
+// routers of an L3 agent go to other hosts; a host without agents and ports is forgotten too. A living agent
 // comes again with its next registration, under the same ID.
 func DeleteAgent(tx *Tx, id neutrino.ID) error {
 	a, err := find(tx, agents(), id)
@@ -39,10 +39,14 @@ func DeleteAgent(tx *Tx, id neutrino.ID) error {
 		return err
 	}
 	store.Delete(tx.Tx, store.Agents, id)
-	if a.AgentType == neutrino.AgentDHCP {
-		if err := evacuateDHCP(tx, a.Host); err != nil {
-			return err
-		}
+	switch a.AgentType {
+	case neutrino.AgentDHCP:
+		err = evacuateDHCP(tx, a.Host)
+	case neutrino.AgentL3:
+		err = evacuateRouters(tx, a.Host)
+	}
+	if err != nil {
+		return err
 	}
 	for other := range store.By(tx.Tx, store.AgentsByHost, a.Host) {
 		store.Exists(tx.Tx, store.Agents, other.ID) // two deletions may not rely on each other
@@ -55,11 +59,15 @@ func DeleteAgent(tx *Tx, id neutrino.ID) error {
 	return nil
 }
 
-// evacuateDHCP moves all networks that the host serves to others.
+// evacuateDHCP moves all networks that the host serves to others; what no other
+// can take waits for one.
 func evacuateDHCP(tx *Tx, host string) error {
 	for _, b := range slices.Collect(store.By(tx.Tx, store.DHCPBindingsByHost, host)) {
-		n, ok := store.Get(tx.Tx, store.Networks, b.NetworkID)
-		if !ok {
+		moved, err := failOverDHCP(tx, b)
+		if err != nil {
+			return err
+		}
+		if moved {
 			continue
 		}
 		for slot, holder := range slots(tx, b.NetworkID) {
@@ -67,16 +75,13 @@ func evacuateDHCP(tx *Tx, host string) error {
 				dropDHCP(tx, b.NetworkID, slot, host)
 			}
 		}
-		if err := serveDHCP(tx, n); err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
 // Register keeps what an agent says of its host: the host, and one agent for
-// each service (dataplane.md section 8). Networks that wait for DHCP are
-// scheduled. It may be called with each heartbeat; only what changed is written.
+// each service (dataplane.md section 8). Networks that wait for DHCP and routers
+// that wait for a host are scheduled. It may be called with each heartbeat; only what changed is written.
 func Register(tx *Tx, reg neutrino.Registration) error {
 	if err := checkRegistration(reg); err != nil {
 		return err
@@ -94,8 +99,22 @@ func Register(tx *Tx, reg neutrino.Registration) error {
 			return err
 		}
 	}
-	if slices.Contains(reg.Services, neutrino.AgentDHCP) {
-		return scheduleWaiting(tx)
+	return hostIsBack(tx, reg.Host, func(agentType string) bool { return slices.Contains(reg.Services, agentType) })
+}
+
+// hostIsBack gives a host that was heard of what waits for it: bindings that
+// failed, and unscheduled networks and routers.
+func hostIsBack(tx *Tx, host string, has func(agentType string) bool) error {
+	if err := retryBinding(tx, host); err != nil {
+		return err
+	}
+	if has(neutrino.AgentDHCP) {
+		if err := scheduleWaiting(tx); err != nil {
+			return err
+		}
+	}
+	if has(neutrino.AgentL3) {
+		return scheduleRouters(tx)
 	}
 	return nil
 }
@@ -106,8 +125,13 @@ func checkRegistration(reg neutrino.Registration) error {
 	if reg.Host == "" || len(reg.Host) > 255 || strings.ContainsAny(reg.Host, "/ ") || hasControl(reg.Host) {
 		return neutrino.Invalidf("'%s' is not a valid host name", strings.ToValidUTF8(reg.Host, "?"))
 	}
+	for physical, bridge := range reg.BridgeMappings {
+		if physical == "" || bridge == "" || strings.Contains(physical, "/") || hasControl(physical+bridge) {
+			return neutrino.Invalidf("bridge mapping '%s:%s' is not valid", strings.ToValidUTF8(physical, "?"), strings.ToValidUTF8(bridge, "?"))
+		}
+	}
 	for _, service := range reg.Services {
-		if service != neutrino.AgentOVS && service != neutrino.AgentDHCP {
+		if _, known := agentKinds()[service]; !known {
 			return neutrino.Invalidf("'%s' is not a known agent type", service)
 		}
 	}
@@ -117,86 +141,26 @@ func checkRegistration(reg neutrino.Registration) error {
 func sameHost(a, b *neutrino.Host) bool {
 	return a.Host == b.Host && a.TunnelIP == b.TunnelIP && slices.Equal(a.TunnelTypes, b.TunnelTypes) &&
 		slices.Equal(a.Services, b.Services) && a.DatapathType == b.DatapathType && a.Bridge == b.Bridge &&
-		a.HybridPlug == b.HybridPlug && a.StartedAt.Equal(b.StartedAt) && a.Zone == b.Zone
+		a.HybridPlug == b.HybridPlug && a.StartedAt.Equal(b.StartedAt) && a.Zone == b.Zone &&
+		maps.Equal(a.BridgeMappings, b.BridgeMappings)
 }
 
-func registerAgent(tx *Tx, reg neutrino.Registration, service string) error {
-	a := neutrino.Agent{
-		ID: agentID(service, reg.Host), AgentType: service, Host: reg.Host,
-		Binary: neutrino.BinaryOVS, Topic: neutrino.TopicNone,
-		AdminStateUp: true, CreatedAt: tx.Now,
-	}
-	if old, ok := store.Get(tx.Tx, store.Agents, a.ID); ok {
-		a = *old
-	}
-	a.StartedAt, a.HeartbeatAt = reg.StartedAt, tx.Now
-	config := ovsConfiguration(tx, reg)
-	if service == neutrino.AgentDHCP {
-		a.Binary, a.Topic, a.AvailabilityZone = neutrino.BinaryDHCP, neutrino.TopicDHCP, reg.Zone
-		if a.AvailabilityZone == "" {
-			a.AvailabilityZone = neutrino.DefaultZone
-		}
-		config = dhcpConfiguration(tx, reg)
-	}
-	text, err := json.Marshal(config)
-	if err != nil {
-		return err
-	}
-	a.Configurations = neutrino.Opaque(text)
-	store.Put(tx.Tx, store.Agents, &a)
-	return nil
-}
-
-// ovsConfiguration is what an Open vSwitch agent reports of itself, under
-// Neutron's keys.
-func ovsConfiguration(tx *Tx, reg neutrino.Registration) map[string]any {
-	tunnelIP := ""
-	if reg.TunnelIP.IsValid() {
-		tunnelIP = reg.TunnelIP.String()
-	}
-	return map[string]any{
-		"bridge_mappings": map[string]string{}, "integration_bridge": reg.Bridge,
-		"tunnel_types": append([]string{}, reg.TunnelTypes...), "tunneling_ip": tunnelIP,
-		"l2_population": true, "arp_responder_enabled": true,
-		"enable_distributed_routing": false, "in_distributed_mode": false,
-		"devices": store.Count(tx.Tx, store.PortsByHost, reg.Host), "extensions": []string{},
-		"datapath_type": reg.DatapathType, "ovs_hybrid_plug": reg.HybridPlug, "log_agent_heartbeats": false,
-	}
-}
-
-// dhcpConfiguration is what a DHCP agent reports of itself, under Neutron's keys.
-func dhcpConfiguration(tx *Tx, reg neutrino.Registration) map[string]any {
-	served, blocks, attached := 0, 0, 0
-	for b := range store.By(tx.Tx, store.DHCPBindingsByHost, reg.Host) {
-		served++
-		blocks += store.Count(tx.Tx, store.SubnetsByNetwork, string(b.NetworkID))
-		attached += store.Count(tx.Tx, store.PortsByNetwork, string(b.NetworkID))
-	}
-	return map[string]any{
-		"dhcp_driver": "dnsmasq", "networks": served, "subnets": blocks, "ports": attached,
-		"log_agent_heartbeats": false,
-	}
-}
-
-// Heartbeat notes that the host's agents are alive, and schedules networks that
-// wait for DHCP. The error is NotFound when the host has no agents: it has to
+// Heartbeat notes that the host's agents are alive, and schedules networks and
+// routers that wait for a host. The error is NotFound when the host has no agents: it has to
 // register again.
 func Heartbeat(tx *Tx, host string) error {
 	list := slices.Collect(store.By(tx.Tx, store.AgentsByHost, host))
 	if len(list) == 0 {
 		return agents().missing(neutrino.ID(host))
 	}
-	dhcp := false
+	has := map[string]bool{}
 	for _, old := range list {
 		store.Get(tx.Tx, store.Agents, old.ID)
-		dhcp = dhcp || old.AgentType == neutrino.AgentDHCP
+		has[old.AgentType] = true
 		if a := *old; !a.HeartbeatAt.Equal(tx.Now) {
 			a.HeartbeatAt = tx.Now
 			store.Put(tx.Tx, store.Agents, &a)
 		}
 	}
-	if dhcp {
-		return scheduleWaiting(tx)
-	}
-	return nil
+	return hostIsBack(tx, host, func(agentType string) bool { return has[agentType] })
 }

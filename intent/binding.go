@@ -21,11 +21,20 @@ type hostNetwork struct {
 	network neutrino.ID
 }
 
-// capable is the host's registration when it can carry a port of the type now:
-// known, its Open vSwitch agent alive and enabled, and the type among its own.
-func capable(tx *Tx, host string, t neutrino.NetworkType) (*neutrino.Host, bool) {
+// carries reports whether the host is made for the network: it has the tunnel
+// type, or a bridge to the physical network.
+func carries(h *neutrino.Host, n *neutrino.Network) bool {
+	if n.NetworkType.IsProvider() {
+		return h.BridgeMappings[n.PhysicalNetwork] != ""
+	}
+	return slices.Contains(h.TunnelTypes, string(n.NetworkType))
+}
+
+// capable is the host's registration when it can have a port of the network
+// now: known, made for it, and its Open vSwitch agent alive and enabled.
+func capable(tx *Tx, host string, n *neutrino.Network) (*neutrino.Host, bool) {
 	h, ok := store.Peek(tx.Tx, store.Hosts, neutrino.ID(host))
-	if !ok || !slices.Contains(h.TunnelTypes, string(t)) {
+	if !ok || !carries(h, n) {
 		return nil, false
 	}
 	a, ok := store.Peek(tx.Tx, store.Agents, agentID(neutrino.AgentOVS, host))
@@ -41,7 +50,7 @@ func bind(tx *Tx, n *neutrino.Network, p *neutrino.Port) error {
 		return nil
 	}
 	p.VIFType = neutrino.VIFBindingFailed
-	h, ok := capable(tx, p.HostID, n.NetworkType)
+	h, ok := capable(tx, p.HostID, n)
 	if !ok || !takeLocalVLAN(tx, p) {
 		return nil
 	}
@@ -79,6 +88,43 @@ func rebind(tx *Tx, n *neutrino.Network, r rebinding) error {
 	unbind(tx, r.old)
 	r.port.Status = neutrino.PortDown
 	return bind(tx, n, r.port)
+}
+
+// moveTo binds a stored port to the host, "" for none.
+func moveTo(tx *Tx, found *neutrino.Port, host string) error {
+	n, ok := store.Peek(tx.Tx, store.Networks, found.NetworkID)
+	if !ok {
+		return networks().missing(found.NetworkID)
+	}
+	p := editPort(tx, found)
+	p.HostID = host
+	if err := rebind(tx, n, rebinding{found, p}); err != nil {
+		return err
+	}
+	tx.touch(p.ID, &p.Standard)
+	store.Put(tx.Tx, store.Ports, p)
+	return nil
+}
+
+// retryBinding binds those of the cloud's own ports on a host whose binding
+// failed, as while its agent was away. Instances' ports are Nova's to retry.
+func retryBinding(tx *Tx, host string) error {
+	for _, p := range slices.Collect(store.By(tx.Tx, store.PortsByHost, host)) {
+		if p.VIFType != neutrino.VIFBindingFailed || !isRouterOwner(p.DeviceOwner) && p.DeviceOwner != neutrino.OwnerDHCP {
+			continue
+		}
+		n, ok := store.Peek(tx.Tx, store.Networks, p.NetworkID)
+		if !ok {
+			continue
+		}
+		if _, ok := capable(tx, host, n); !ok {
+			continue
+		}
+		if err := moveTo(tx, p, host); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // takeLocalVLAN makes the network present on the port's host: it has a local

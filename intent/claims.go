@@ -13,6 +13,8 @@ import (
 // below it: that none is held there says that nothing uses the parent.
 //
 //	segment/<type>/<key>                 network  the tunnel key is taken
+//	segment/vlan/<physical>/<vlan>       network  the VLAN of the physical network is taken
+//	segment/flat/<physical>              network  the physical network itself is taken
 //	mac/<network>/<mac>                  port     the MAC is taken; every port of the network has one
 //	ip/<subnet>/<address>                port     the address is taken; every use of the subnet has one
 //	group-user/<group>/<port>            port     the port is in the group
@@ -21,9 +23,57 @@ import (
 //	host-vlan/<host>/<vlan>              network  the local VLAN is taken on the host
 //	host-zone/<host>/<zone>              port     the conntrack zone is taken on the host
 //	host-user/<host>/<network>/<port>    port     the port makes the network present on the host
+//	port-name/<first 10 characters>      port     names of devices and chains are made of these
+//	forward-name/<first 8 characters>    forwarding  the same, for its chain
+//	external-use/<network>/<port>        port     a gateway or a floating IP uses the external network
+//	port-fip/<port>/<address>/<network>  floating IP  it stands for the port's address on that external network
+//	router-use/<router>/<subnet>/<user>  user     a floating IP or a forwarding goes through the router to the subnet
 
-func segmentClaim(t neutrino.NetworkType, key int64) string {
-	return fmt.Sprintf("segment/%s/%d", t, key)
+// segmentClaim is the claim of the network's segment.
+func segmentClaim(n *neutrino.Network) string {
+	switch n.NetworkType {
+	case neutrino.Flat:
+		return fmt.Sprintf("segment/%s/%s", n.NetworkType, n.PhysicalNetwork)
+	case neutrino.VLAN:
+		return fmt.Sprintf("segment/%s/%s/%d", n.NetworkType, n.PhysicalNetwork, n.SegmentationID)
+	}
+	return fmt.Sprintf("segment/%s/%d", n.NetworkType, n.SegmentationID)
+}
+
+// Names of devices and of a forwarding's chain have room for so much of an ID.
+const (
+	portNameLength    = 10
+	forwardNameLength = 8
+)
+
+func portNameClaim(id neutrino.ID) string { return "port-name/" + string(id[:portNameLength]) }
+
+func forwardNameClaim(id neutrino.ID) string { return "forward-name/" + string(id[:forwardNameLength]) }
+
+func externalUsePrefix(network neutrino.ID) string { return "external-use/" + string(network) + "/" }
+
+func externalUseClaim(network, port neutrino.ID) string {
+	return externalUsePrefix(network) + string(port)
+}
+
+func portFIPPrefix(port neutrino.ID) string { return "port-fip/" + string(port) + "/" }
+
+func portAddressPrefix(port neutrino.ID, a netip.Addr) string {
+	return portFIPPrefix(port) + a.String() + "/"
+}
+
+func portFIPClaim(port neutrino.ID, a netip.Addr, external neutrino.ID) string {
+	return portAddressPrefix(port, a) + string(external)
+}
+
+func routerUsePrefix(router neutrino.ID) string { return "router-use/" + string(router) + "/" }
+
+func routerSubnetPrefix(router, subnet neutrino.ID) string {
+	return routerUsePrefix(router) + string(subnet) + "/"
+}
+
+func routerUseClaim(router, subnet, user neutrino.ID) string {
+	return routerSubnetPrefix(router, subnet) + string(user)
 }
 
 func macPrefix(network neutrino.ID) string { return "mac/" + string(network) + "/" }

@@ -7,9 +7,10 @@ import (
 	"neutrino/store"
 )
 
-// dhcpBatch is how many networks one registration or heartbeat schedules at
-// most: a transaction has a limit, and the next heartbeat goes on.
-const dhcpBatch = 200
+// scheduleBatch is how many networks, or routers, one registration, heartbeat
+// or failover schedules at most: a transaction has a limit, and the next one
+// goes on.
+const scheduleBatch = 200
 
 // serveDHCP makes a network's DHCP follow its subnets: while one of them has
 // DHCP, the network is on as many live hosts as configured, each with a port
@@ -28,18 +29,12 @@ func serveDHCP(tx *Tx, n *neutrino.Network) error {
 		}
 		return nil
 	}
-	for i := range tx.Config.DHCPAgentsPerNetwork {
-		slot := dhcpSlotClaim(n.ID, i)
-		if _, held := tx.Holder(slot); held {
-			continue
-		}
+	for len(slots(tx, n.ID)) < tx.Config.DHCPAgentsPerNetwork {
 		a := leastLoaded(tx, n, dhcpHosts(tx))
 		if a == nil {
 			break // comes with the registration of a host
 		}
-		store.Exists(tx.Tx, store.Agents, a.ID) // it may not be deleted meanwhile
-		tx.Claim(slot, a.Host)
-		store.Put(tx.Tx, store.DHCPBindings, &neutrino.DHCPBinding{NetworkID: n.ID, Host: a.Host})
+		assignDHCP(tx, n.ID, a)
 	}
 	for _, host := range slots(tx, n.ID) {
 		if err := serveFrom(tx, n, host, wanted); err != nil {
@@ -47,6 +42,37 @@ func serveDHCP(tx *Tx, n *neutrino.Network) error {
 		}
 	}
 	return nil
+}
+
+// assignDHCP makes the agent's host one of those that serve the network.
+func assignDHCP(tx *Tx, network neutrino.ID, a *neutrino.Agent) {
+	store.Exists(tx.Tx, store.Agents, a.ID) // it may not be deleted meanwhile
+	for i := 0; !tx.Claim(dhcpSlotClaim(network, i), a.Host); i++ {
+		continue // the slot has its host
+	}
+	store.Put(tx.Tx, store.DHCPBindings, &neutrino.DHCPBinding{NetworkID: network, Host: a.Host})
+}
+
+// moveDHCP moves a host's service for a network to the host of the agent. The
+// port goes along, so that the instances find their server where it was.
+func moveDHCP(tx *Tx, b *neutrino.DHCPBinding, to *neutrino.Agent) error {
+	store.Exists(tx.Tx, store.Agents, to.ID)
+	for slot, holder := range slots(tx, b.NetworkID) {
+		if holder == b.Host {
+			tx.Release(slot)
+			tx.Claim(slot, to.Host)
+		}
+	}
+	store.Delete(tx.Tx, store.DHCPBindings, store.DHCPBindingID(b.NetworkID, b.Host))
+	store.Put(tx.Tx, store.DHCPBindings, &neutrino.DHCPBinding{NetworkID: b.NetworkID, Host: to.Host})
+	found := dhcpPort(tx, b.NetworkID, b.Host)
+	if found == nil {
+		return nil
+	}
+	p := editPort(tx, found)
+	p.DeviceID = dhcpDeviceID(to.Host, b.NetworkID)
+	store.Put(tx.Tx, store.Ports, p)
+	return moveTo(tx, p, to.Host)
 }
 
 // slots are the hosts that serve the network, by the claim of each.
@@ -78,15 +104,7 @@ func dhcpPort(tx *Tx, network neutrino.ID, host string) *neutrino.Port {
 }
 
 // dhcpHosts are the agents that a network may be scheduled to now.
-func dhcpHosts(tx *Tx) []*neutrino.Agent {
-	var list []*neutrino.Agent
-	for a := range store.All(tx.Tx, store.Agents) {
-		if a.AgentType == neutrino.AgentDHCP && a.AdminStateUp && AgentAlive(a, tx.Now, tx.Config.AgentDownTime) {
-			list = append(list, a)
-		}
-	}
-	return list
-}
+func dhcpHosts(tx *Tx) []*neutrino.Agent { return readyAgents(tx, neutrino.AgentDHCP) }
 
 // leastLoaded is the one of the agents with the fewest networks whose host can
 // serve this network too and does not yet (dataplane.md section 8); nil if none.
@@ -99,7 +117,7 @@ func leastLoaded(tx *Tx, n *neutrino.Network, among []*neutrino.Agent) *neutrino
 		if _, bound := store.Peek(tx.Tx, store.DHCPBindings, store.DHCPBindingID(n.ID, a.Host)); bound {
 			continue
 		}
-		if _, ok := capable(tx, a.Host, n.NetworkType); !ok {
+		if _, ok := capable(tx, a.Host, n); !ok {
 			continue
 		}
 		load := store.Count(tx.Tx, store.DHCPBindingsByHost, a.Host)
@@ -121,8 +139,12 @@ func serveFrom(tx *Tx, n *neutrino.Network, host string, wanted []*neutrino.Subn
 		}
 		return nil
 	}
+	id, err := newPortID(tx)
+	if err != nil {
+		return err
+	}
 	p := &neutrino.Port{
-		ID: tx.newID(), ProjectID: n.ProjectID, NetworkID: n.ID, AdminStateUp: true,
+		ID: id, ProjectID: n.ProjectID, NetworkID: n.ID, AdminStateUp: true,
 		DeviceID: dhcpDeviceID(host, n.ID), DeviceOwner: neutrino.OwnerDHCP, HostID: host,
 	}
 	if err := checkPortTexts(p); err != nil {
@@ -188,7 +210,7 @@ func scheduleWaiting(tx *Tx) error {
 		if err := serveDHCP(tx, n); err != nil {
 			return err
 		}
-		if done[n.ID] = true; len(done) == dhcpBatch {
+		if done[n.ID] = true; len(done) == scheduleBatch {
 			return nil
 		}
 	}

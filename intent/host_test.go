@@ -201,7 +201,7 @@ func TestAgentsAppearUnderNeutronsNames(t *testing.T) {
 		c.refused(admin, "InvalidInput", func(tx *Tx) error { return Register(tx, neutrino.Registration{Host: bad}) })
 	}
 	c.refused(admin, "InvalidInput", func(tx *Tx) error {
-		return Register(tx, neutrino.Registration{Host: "h", Services: []string{"L3 agent"}})
+		return Register(tx, neutrino.Registration{Host: "h", Services: []string{"SNAT agent"}})
 	})
 }
 

@@ -3,7 +3,6 @@ package intent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -202,10 +201,11 @@ func (c *cloud) audit() {
 		want[key] = string(owner)
 	}
 	for n := range store.All(snap, store.Networks) {
-		claim(segmentClaim(n.NetworkType, n.SegmentationID), n.ID)
+		claim(segmentClaim(n), n.ID)
 	}
 	for p := range store.All(snap, store.Ports) {
 		claim(macClaim(p.NetworkID, p.MAC), p.ID)
+		claim(portNameClaim(p.ID), p.ID)
 		for _, f := range p.FixedIPs {
 			claim(ipClaim(f.SubnetID, f.IPAddress), p.ID)
 			if _, ok := store.Peek(snap, store.Subnets, f.SubnetID); !ok {
@@ -227,6 +227,7 @@ func (c *cloud) audit() {
 		}
 	}
 	c.auditRest(snap, claim)
+	c.auditRouting(snap, claim)
 	got := maps.Collect(store.Claims(snap, ""))
 	if d := cmp.Diff(want, got); d != "" {
 		c.t.Errorf("claims differ from rows (-rows +claims):\n%s", d)
@@ -244,10 +245,25 @@ func (c *cloud) auditRest(snap *store.Snapshot, claim func(string, neutrino.ID))
 			c.t.Errorf("%s has network %s without a port", h.Host, h.NetworkID)
 		}
 	}
-	served := map[neutrino.ID]int{}
+	slots := 0
+	for slot, host := range store.Claims(snap, "dhcp-slot/") {
+		claim(slot, neutrino.ID(host))
+		slots++
+	}
 	for b := range store.All(snap, store.DHCPBindings) {
-		claim(fmt.Sprintf("%s%d", dhcpSlotPrefix(b.NetworkID), served[b.NetworkID]), neutrino.ID(b.Host))
-		served[b.NetworkID]++
+		slots--
+		held := 0
+		for _, host := range store.Claims(snap, dhcpSlotPrefix(b.NetworkID)) {
+			if host == b.Host {
+				held++
+			}
+		}
+		if held != 1 {
+			c.t.Errorf("%s has %d slots of network %s", b.Host, held, b.NetworkID)
+		}
+	}
+	if slots != 0 {
+		c.t.Errorf("%d slots have no binding", slots)
 	}
 	for g := range store.All(snap, store.SecurityGroups) {
 		if g.Name == neutrino.DefaultGroup {

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,7 +36,7 @@ func CreateNetwork(tx *Tx, n neutrino.Network, set neutrino.Fields) (*neutrino.N
 	if err := networkPolicy(tx, &n, set, "create_network"); err != nil {
 		return nil, err
 	}
-	if err := checkZones(tx, n.AvailabilityZoneHints); err != nil {
+	if err := checkZones(tx, n.AvailabilityZoneHints, neutrino.AgentDHCP); err != nil {
 		return nil, err
 	}
 	if err := takeSegment(tx, &n); err != nil {
@@ -66,6 +67,11 @@ func UpdateNetwork(tx *Tx, id neutrino.ID, change func(*neutrino.Network) error,
 	if err := networkPolicy(tx, &n, set, "update_network"); err != nil {
 		return nil, err
 	}
+	if old.External && !n.External {
+		if err := checkInternal(tx, &n); err != nil {
+			return nil, err
+		}
+	}
 	if old.Shared && !n.Shared {
 		if err := checkUnshare(tx, &n); err != nil {
 			return nil, err
@@ -84,17 +90,21 @@ func UpdateNetwork(tx *Tx, id neutrino.ID, change func(*neutrino.Network) error,
 	return &n, nil
 }
 
-// DeleteNetwork deletes a network with its subnets and the ports that go with
-// it. Any other port keeps it: NetworkInUse, and nothing is changed.
+// DeleteNetwork deletes a network with its subnets, the ports that go with it
+// and the floating IPs that stand for nothing. Any other port keeps it:
+// NetworkInUse, and nothing is changed.
 func DeleteNetwork(tx *Tx, id neutrino.ID) error {
 	n, err := findOwn(tx, networks(), id, "delete")
 	if err != nil {
 		return err
 	}
 	var going []*neutrino.Port
+	var idle []*neutrino.FloatingIP
 	var kept []string
 	for p := range store.By(tx.Tx, store.PortsByNetwork, string(id)) {
-		if autoDeleted(p.DeviceOwner) {
+		if f, ok := idleFloatingIP(tx, p); ok {
+			idle = append(idle, f)
+		} else if autoDeleted(p.DeviceOwner) {
 			going = append(going, p)
 		} else {
 			kept = append(kept, string(p.ID))
@@ -108,34 +118,35 @@ func DeleteNetwork(tx *Tx, id neutrino.ID) error {
 	for slot, host := range slots(tx, id) {
 		dropDHCP(tx, id, slot, host)
 	}
+	for _, f := range idle {
+		removeFloatingIP(tx, f)
+	}
 	for _, p := range going {
 		removePort(tx, p)
 	}
 	for _, s := range subnetsOf(tx, id) {
 		store.Delete(tx.Tx, store.Subnets, s.ID)
 	}
-	tx.Release(segmentClaim(n.NetworkType, n.SegmentationID))
+	tx.Release(segmentClaim(n))
 	store.Delete(tx.Tx, store.Networks, id)
 	// A port that comes at the same moment holds a MAC: then this runs again.
 	tx.RequireNone(macPrefix(id))
 	return nil
 }
 
-// networkPolicy refuses what only an admin may say, and what is not realised.
+// networkPolicy refuses what only an admin may say.
 func networkPolicy(tx *Tx, n *neutrino.Network, set neutrino.Fields, rule string) error {
-	if n.External {
-		return neutrino.Invalidf("router:external=True is not supported, external networks are not realised")
-	}
 	if tx.Caller.Admin {
 		return nil
 	}
 	given := map[string]bool{
 		"provider:network_type":     n.NetworkType != "" && rule == "create_network",
-		"provider:physical_network": n.PhysicalNetwork != "",
+		"provider:physical_network": n.PhysicalNetwork != "" && rule == "create_network",
 		"provider:segmentation_id":  n.SegmentationID != 0 && rule == "create_network",
 		"shared":                    n.Shared && rule == "create_network" || set.Has("shared") && rule == "update_network",
+		"router:external":           n.External && rule == "create_network" || set.Has("router:external") && rule == "update_network",
 	}
-	for _, name := range []string{"provider:network_type", "provider:physical_network", "provider:segmentation_id", "shared"} {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if given[name] {
 			return denied(rule, rule+":"+name)
 		}
@@ -143,12 +154,12 @@ func networkPolicy(tx *Tx, n *neutrino.Network, set neutrino.Fields, rule string
 	return nil
 }
 
-// checkZones refuses a hint that no agent's zone can meet.
-func checkZones(tx *Tx, hints []string) error {
+// checkZones refuses a hint that the zone of no agent of the type can meet.
+func checkZones(tx *Tx, hints []string, agentType string) error {
 	for _, h := range hints {
 		known := false
 		for a := range store.All(tx.Tx, store.Agents) {
-			known = known || a.AvailabilityZone == h
+			known = known || a.AgentType == agentType && a.AvailabilityZone == h
 		}
 		if !known {
 			return neutrino.Errorf(neutrino.NotFound, "AvailabilityZoneNotFound",
@@ -162,7 +173,7 @@ func checkZones(tx *Tx, hints []string) error {
 func checkUnshare(tx *Tx, n *neutrino.Network) error {
 	used := false
 	for p := range store.By(tx.Tx, store.PortsByNetwork, string(n.ID)) {
-		used = used || p.ProjectID != n.ProjectID && !autoDeleted(p.DeviceOwner)
+		used = used || p.ProjectID != n.ProjectID && p.ProjectID != "" && !autoDeleted(p.DeviceOwner)
 	}
 	for s := range store.By(tx.Tx, store.SubnetsByNetwork, string(n.ID)) {
 		used = used || s.ProjectID != n.ProjectID
@@ -174,18 +185,21 @@ func checkUnshare(tx *Tx, n *neutrino.Network) error {
 		"Unable to reconfigure sharing settings for network %s. Multiple projects are using it.", n.Name)
 }
 
-// maxMTU is the largest MTU of a network of the type (dataplane.md section 7).
-func maxMTU(c *Config, t neutrino.NetworkType) int {
-	under := c.GlobalPhysnetMTU
-	if c.PathMTU > 0 {
-		under = min(under, c.PathMTU)
+// maxMTU is the largest MTU that the network can have (dataplane.md section 7).
+func maxMTU(c *Config, n *neutrino.Network) int {
+	under, also := c.GlobalPhysnetMTU, c.PathMTU
+	if n.NetworkType.IsProvider() {
+		also = c.PhysicalNetworkMTUs[n.PhysicalNetwork]
 	}
-	return under - t.Overhead(c.OverlayIPVersion)
+	if also > 0 {
+		under = min(under, also)
+	}
+	return under - n.NetworkType.Overhead(c.OverlayIPVersion)
 }
 
 // setMTU checks the network's MTU; 0 stands for the largest.
 func setMTU(tx *Tx, n *neutrino.Network) error {
-	most := maxMTU(tx.Config, n.NetworkType)
+	most := maxMTU(tx.Config, n)
 	switch {
 	case n.MTU < 0:
 		return neutrino.Invalidf("Requested MTU %d is negative", n.MTU)

@@ -41,6 +41,9 @@ func CreatePort(tx *Tx, port neutrino.Port, set neutrino.Fields) (*neutrino.Port
 	if err != nil {
 		return nil, err
 	}
+	if !tx.Caller.Admin && !owns(tx.Caller, n.ProjectID) && !n.Shared {
+		return nil, networks().missing(n.ID) // an external network is no place for instances
+	}
 	p := clonePort(&port)
 	if p.ProjectID, err = tx.projectFor(p.ProjectID, set); err != nil {
 		return nil, err
@@ -48,11 +51,16 @@ func CreatePort(tx *Tx, port neutrino.Port, set neutrino.Fields) (*neutrino.Port
 	if err := portPolicy(tx, n, portRequest{p, postFields(p, set), "create_port"}); err != nil {
 		return nil, err
 	}
-	p.ID = tx.newID()
+	if p.ID, err = newPortID(tx); err != nil {
+		return nil, err
+	}
 	if !set.Has("admin_state_up") {
 		p.AdminStateUp = true
 	}
 	if err := checkPortTexts(p); err != nil {
+		return nil, err
+	}
+	if err := checkNewDevice(tx, p); err != nil {
 		return nil, err
 	}
 	if err := takeMAC(tx, p); err != nil {
@@ -78,6 +86,9 @@ func CreatePort(tx *Tx, port neutrino.Port, set neutrino.Fields) (*neutrino.Port
 // addPort binds a complete new port and stores it.
 func addPort(tx *Tx, n *neutrino.Network, p *neutrino.Port) error {
 	p.Status = neutrino.PortDown
+	if p.DeviceOwner == neutrino.OwnerFloatingIP {
+		p.Status = neutrino.PortNotApplicable
+	}
 	if err := bind(tx, n, p); err != nil {
 		return err
 	}
@@ -187,10 +198,16 @@ func UpdatePort(tx *Tx, id neutrino.ID, change func(*neutrino.Port) error, set n
 	if err := checkPortTexts(p); err != nil {
 		return nil, err
 	}
+	if err := changeDevice(tx, old, p); err != nil {
+		return nil, err
+	}
 	if err := changeMAC(tx, old, p, set); err != nil {
 		return nil, err
 	}
 	if err := changeAddresses(tx, old, p, set); err != nil {
+		return nil, err
+	}
+	if err := checkAddressesInUse(tx, old, p); err != nil {
 		return nil, err
 	}
 	if err := changeSecurity(tx, old, p, set); err != nil {
@@ -202,7 +219,7 @@ func UpdatePort(tx *Tx, id neutrino.ID, change func(*neutrino.Port) error, set n
 	if err := rebind(tx, n, rebinding{old, p}); err != nil {
 		return nil, err
 	}
-	if !p.AdminStateUp {
+	if !p.AdminStateUp && p.Status != neutrino.PortNotApplicable {
 		p.Status = neutrino.PortDown
 	}
 	tx.touch(id, &p.Standard)
@@ -211,11 +228,16 @@ func UpdatePort(tx *Tx, id neutrino.ID, change func(*neutrino.Port) error, set n
 }
 
 // DeletePort deletes a port. The owner of the port or of its network may. A
-// DHCP port comes again while a subnet of the network asks for it.
+// DHCP port comes again while a subnet of the network asks for it; a port that
+// a router or a floating IP lives on goes with that only.
 func DeletePort(tx *Tx, id neutrino.ID) error {
 	p, n, err := findPort(tx, id)
 	if err != nil {
 		return err
+	}
+	if inService(tx, p) {
+		return neutrino.Errorf(neutrino.Conflict, "ServicePortInUse",
+			"Port %s cannot be deleted directly via the port API: has device owner %s.", p.ID, p.DeviceOwner)
 	}
 	removePort(tx, p)
 	if p.DeviceOwner == neutrino.OwnerDHCP {
@@ -237,13 +259,16 @@ func findPort(tx *Tx, id neutrino.ID) (*neutrino.Port, *neutrino.Network, error)
 	return p, n, nil
 }
 
-// removePort deletes a port and gives back all that it held.
-// One that is gone already is none.
+// removePort deletes a port and gives back all that it held. Floating IPs that
+// stood for it stand for nothing. One that is gone already is none.
 func removePort(tx *Tx, p *neutrino.Port) {
 	p, ok := store.Get(tx.Tx, store.Ports, p.ID) // nobody may change it meanwhile
 	if !ok {
 		return
 	}
+	dropAssociations(tx, p)
+	tx.Release(portNameClaim(p.ID))
+	tx.Release(externalUseClaim(p.NetworkID, p.ID))
 	tx.Release(macClaim(p.NetworkID, p.MAC))
 	for _, f := range p.FixedIPs {
 		tx.Release(ipClaim(f.SubnetID, f.IPAddress))

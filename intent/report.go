@@ -1,6 +1,8 @@
 package intent
 
 import (
+	"slices"
+
 	"neutrino"
 	"neutrino/store"
 )
@@ -10,7 +12,8 @@ import (
 // nothing of it is pending, else DOWN. settled says whether the report covers a
 // port as it is now; others wait for the next report. Only a status that
 // changes is written, and it is no change of the port's revision: the status is
-// the host's, not a request's.
+// the host's, not a request's. The same holds for the floating IPs that go
+// through the host's routers, for which settled is asked with their own ID.
 func Report(tx *Tx, r neutrino.Report, settled func(neutrino.ID) bool) error {
 	pending := map[string]bool{}
 	for _, p := range r.Pending {
@@ -34,5 +37,26 @@ func Report(tx *Tx, r neutrino.Report, settled func(neutrino.ID) bool) error {
 	for _, p := range changed {
 		store.Put(tx.Tx, store.Ports, p)
 	}
+	for b := range store.By(tx.Tx, store.RouterBindingsByHost, r.Host) {
+		reportFloatingIPs(tx, b, pending, settled)
+	}
 	return nil
+}
+
+func reportFloatingIPs(tx *Tx, b *neutrino.RouterBinding, pending map[string]bool, settled func(neutrino.ID) bool) {
+	r, ok := store.Peek(tx.Tx, store.Routers, b.RouterID)
+	if !ok {
+		return
+	}
+	for _, found := range slices.Collect(store.By(tx.Tx, store.FloatingIPsByRouter, string(r.ID))) {
+		status := statusOnHost(r, found, pending)
+		if found.Status == status || !settled(found.ID) {
+			continue
+		}
+		store.Get(tx.Tx, store.FloatingIPs, found.ID)
+		store.Get(tx.Tx, store.RouterBindings, r.ID) // the router may not move meanwhile
+		f := *found
+		f.Status = status
+		store.Put(tx.Tx, store.FloatingIPs, &f)
+	}
 }

@@ -35,6 +35,10 @@ func takeProviderSegment(tx *Tx, n *neutrino.Network) error {
 	switch {
 	case n.NetworkType == "":
 		return neutrino.Invalidf("network_type required")
+	case n.NetworkType == neutrino.Flat:
+		return takeFlat(tx, n)
+	case n.NetworkType == neutrino.VLAN:
+		return takeVLAN(tx, n)
 	case !n.NetworkType.IsTunnel() || !enabled(tx.Config, n.NetworkType):
 		return neutrino.Invalidf("network_type value '%s' not supported", n.NetworkType)
 	case n.PhysicalNetwork != "":
@@ -47,7 +51,7 @@ func takeProviderSegment(tx *Tx, n *neutrino.Network) error {
 		}
 		return nil
 	}
-	if !tx.Claim(segmentClaim(n.NetworkType, n.SegmentationID), string(n.ID)) {
+	if !tx.Claim(segmentClaim(n), string(n.ID)) {
 		return neutrino.Errorf(neutrino.Conflict, "TunnelIdInUse",
 			"Unable to create the network. The tunnel ID %d is in use.", n.SegmentationID)
 	}
@@ -60,9 +64,24 @@ func enabled(c *Config, t neutrino.NetworkType) bool {
 	return len(c.TunnelRanges[t]) > 0 || slices.Contains(c.TenantNetworkTypes, t)
 }
 
-// freeSegment claims a random free key of the type's ranges for the network.
+// freeSegment claims a random free segment of the type for the network.
 func freeSegment(tx *Tx, n *neutrino.Network, t neutrino.NetworkType) bool {
-	ranges := tx.Config.TunnelRanges[t]
+	was := n.NetworkType
+	n.NetworkType = t
+	ok := false
+	if t == neutrino.VLAN {
+		ok = freeVLAN(tx, n)
+	} else {
+		ok = freeKey(tx, n, tx.Config.TunnelRanges[t])
+	}
+	if !ok {
+		n.NetworkType = was
+	}
+	return ok
+}
+
+// freeKey claims a random free key of the ranges for the network.
+func freeKey(tx *Tx, n *neutrino.Network, ranges []Range) bool {
 	var total uint64
 	for _, r := range ranges {
 		total += rangeSize(r)
@@ -71,12 +90,8 @@ func freeSegment(tx *Tx, n *neutrino.Network, t neutrino.NetworkType) bool {
 		return false
 	}
 	take := func(i uint64, claim func(key, owner string) bool) bool {
-		key := rangeAt(ranges, i)
-		if !claim(segmentClaim(t, key), string(n.ID)) {
-			return false
-		}
-		n.NetworkType, n.SegmentationID = t, key
-		return true
+		n.SegmentationID = rangeAt(ranges, i)
+		return claim(segmentClaim(n), string(n.ID))
 	}
 	for range min(segmentProbes, total) {
 		if take(tx.Rand.Uint64N(total), tx.ClaimFree) {
@@ -89,6 +104,7 @@ func freeSegment(tx *Tx, n *neutrino.Network, t neutrino.NetworkType) bool {
 			return true
 		}
 	}
+	n.SegmentationID = 0
 	return false
 }
 

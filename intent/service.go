@@ -31,16 +31,26 @@ type Range struct{ Min, Max int64 }
 type Config struct {
 	TenantNetworkTypes []neutrino.NetworkType           // [ml2] tenant_network_types, tried in order
 	TunnelRanges       map[neutrino.NetworkType][]Range // [ml2_type_…] tunnel_id_ranges, vni_ranges
-	GlobalPhysnetMTU   int                              // [DEFAULT] global_physnet_mtu, bytes
-	PathMTU            int                              // [ml2] path_mtu, bytes; 0 for none
-	OverlayIPVersion   int                              // [ml2] overlay_ip_version, 4 or 6
-	BaseMAC            neutrino.MAC                     // [DEFAULT] base_mac
+	// NetworkVLANRanges is [ml2_type_vlan] network_vlan_ranges: the physical
+	// networks that may have VLAN networks, and the VLANs that are given out
+	// there. None named: any that a live agent has a bridge to, where an admin
+	// names the VLAN.
+	NetworkVLANRanges map[string][]Range
+	// FlatNetworks is [ml2_type_flat] flat_networks; [AnyPhysicalNetwork] is any
+	// that a live agent has a bridge to.
+	FlatNetworks        []string
+	PhysicalNetworkMTUs map[string]int // [ml2] physical_network_mtus, bytes
+	GlobalPhysnetMTU    int            // [DEFAULT] global_physnet_mtu, bytes
+	PathMTU             int            // [ml2] path_mtu, bytes; 0 for none
+	OverlayIPVersion    int            // [ml2] overlay_ip_version, 4 or 6
+	BaseMAC             neutrino.MAC   // [DEFAULT] base_mac
 	// DHCPAgentsPerNetwork is [DEFAULT] dhcp_agents_per_network.
 	DHCPAgentsPerNetwork int
 	// MaxFixedIPs limits the addresses of one port; 0 is no limit.
 	MaxFixedIPs           int
 	MaxDNSNameservers     int           // [DEFAULT] max_dns_nameservers
 	MaxHostRoutes         int           // [DEFAULT] max_subnet_host_routes
+	MaxRoutes             int           // [DEFAULT] max_routes, extra routes of a router
 	MaxAllowedAddressPair int           // [DEFAULT] max_allowed_address_pair
 	DNSDomain             string        // [DEFAULT] dns_domain
 	AgentDownTime         time.Duration // [DEFAULT] agent_down_time
@@ -53,10 +63,11 @@ func DefaultConfig() Config {
 		TunnelRanges: map[neutrino.NetworkType][]Range{
 			neutrino.GRE: {{1, 1000}}, neutrino.VXLAN: {{1, 1000}}, neutrino.Geneve: {{1, 1000}},
 		},
+		FlatNetworks:     []string{AnyPhysicalNetwork},
 		GlobalPhysnetMTU: 1500, OverlayIPVersion: 4,
 		BaseMAC:              neutrino.MAC{0xfa, 0x16, 0x3e},
 		DHCPAgentsPerNetwork: 1,
-		MaxFixedIPs:          64, MaxDNSNameservers: 5, MaxHostRoutes: 20, MaxAllowedAddressPair: 10,
+		MaxFixedIPs:          64, MaxDNSNameservers: 5, MaxHostRoutes: 20, MaxRoutes: 30, MaxAllowedAddressPair: 10,
 		DNSDomain: "openstacklocal", AgentDownTime: neutrino.AgentDownTime,
 	}
 }
@@ -83,6 +94,7 @@ type Service struct {
 	db     *store.DB
 	config Config
 	source Source
+	since  time.Time // when it began to hear agents
 }
 
 // New makes a service on the store with [SystemSource].
@@ -91,7 +103,7 @@ func New(db *store.DB, c Config) *Service { return NewWith(db, c, SystemSource()
 // NewWith makes a service with a clock and randomness of the caller's, for
 // tests that want the same result each time.
 func NewWith(db *store.DB, c Config, src Source) *Service {
-	return &Service{db: db, config: c, source: src}
+	return &Service{db: db, config: c, source: src, since: src.Now()}
 }
 
 // DB is the store that the service works on.
@@ -108,6 +120,7 @@ func (s *Service) Do(ctx context.Context, caller Caller, f func(*Tx) error) erro
 		tx := &Tx{
 			Tx: t, Caller: caller, Config: &s.config, Rand: s.source.Rand(),
 			Now:     s.source.Now().UTC().Truncate(time.Second),
+			since:   s.since,
 			touched: map[neutrino.ID]bool{}, left: map[hostNetwork]bool{},
 		}
 		if err := f(tx); err != nil {
@@ -127,6 +140,7 @@ type Tx struct {
 	Config *Config
 	Rand   *rand.Rand
 
+	since   time.Time // when the service began to hear agents
 	touched map[neutrino.ID]bool
 	left    map[hostNetwork]bool // where a port went from a host
 }

@@ -109,6 +109,9 @@ func UpdateSubnet(tx *Tx, id neutrino.ID, change func(*neutrino.Subnet) error, s
 		if err := checkGateway(&s); err != nil {
 			return nil, err
 		}
+		if err := checkGatewayMoves(tx, old, &s); err != nil {
+			return nil, err
+		}
 	}
 	if err := checkSubnetLists(tx, &s); err != nil {
 		return nil, err
@@ -179,7 +182,7 @@ func bumpNetwork(tx *Tx, n *neutrino.Network) *neutrino.Network {
 // itself in a new subnet. DHCP ports get theirs with the others of DHCP.
 func addAutoAddresses(tx *Tx, s *neutrino.Subnet) error {
 	for _, old := range slices.Collect(store.By(tx.Tx, store.PortsByNetwork, string(s.NetworkID))) {
-		if isRouterOwner(old.DeviceOwner) || old.DeviceOwner == neutrino.OwnerDHCP {
+		if isRouterOwner(old.DeviceOwner) || old.DeviceOwner == neutrino.OwnerDHCP || old.DeviceOwner == neutrino.OwnerFloatingIP {
 			continue
 		}
 		p := editPort(tx, old)

@@ -49,6 +49,23 @@ func VisibleSecurityGroupRule(c Caller, r store.Reader, rule *neutrino.SecurityG
 // VisibleAgent reports whether the caller may see the agent: an admin may.
 func VisibleAgent(c Caller, _ store.Reader, _ *neutrino.Agent) bool { return c.Admin }
 
+// VisibleRouter reports whether the caller may see the router.
+func VisibleRouter(c Caller, _ store.Reader, router *neutrino.Router) bool {
+	return c.Admin || owns(c, router.ProjectID)
+}
+
+// VisibleFloatingIP reports whether the caller may see the floating IP.
+func VisibleFloatingIP(c Caller, _ store.Reader, f *neutrino.FloatingIP) bool {
+	return c.Admin || owns(c, f.ProjectID)
+}
+
+// VisiblePortForwarding reports whether the caller may see the forwarding:
+// whoever sees its floating IP does.
+func VisiblePortForwarding(c Caller, r store.Reader, p *neutrino.PortForwarding) bool {
+	f, ok := store.Peek(r, store.FloatingIPs, p.FloatingIPID)
+	return ok && VisibleFloatingIP(c, r, f)
+}
+
 // owns reports whether the object's project is the caller's. The empty project
 // owns what no tenant may see, so nobody is in it.
 func owns(c Caller, project string) bool { return project != "" && c.ProjectID == project }
@@ -145,4 +162,22 @@ func agents() kind[neutrino.Agent] {
 	return kind[neutrino.Agent]{store.Agents, VisibleAgent,
 		missing("AgentNotFound", "Agent %s could not be found"),
 		func(*neutrino.Agent) string { return "" }, "agent"}
+}
+
+func routers() kind[neutrino.Router] {
+	return kind[neutrino.Router]{store.Routers, VisibleRouter,
+		missing("RouterNotFound", "Router %s could not be found"),
+		func(r *neutrino.Router) string { return r.ProjectID }, "router"}
+}
+
+func floatingIPs() kind[neutrino.FloatingIP] {
+	return kind[neutrino.FloatingIP]{store.FloatingIPs, VisibleFloatingIP,
+		missing("FloatingIPNotFound", "Floating IP %s could not be found"),
+		func(f *neutrino.FloatingIP) string { return f.ProjectID }, "floatingip"}
+}
+
+func portForwardings() kind[neutrino.PortForwarding] {
+	return kind[neutrino.PortForwarding]{store.PortForwardings, VisiblePortForwarding,
+		missing("PortForwardingNotFound", "Port Forwarding %s could not be found."),
+		func(p *neutrino.PortForwarding) string { return p.ProjectID }, "floatingip_port_forwarding"}
 }

@@ -227,11 +227,13 @@ func (d *server) arguments() []string {
 	}
 	size := 0.0
 	for _, s := range d.served() {
-		span := netmask(s.CIDR)
-		if s.IPVersion == 6 {
-			if s.CIDR.Bits() < 64 {
-				continue
-			}
+		var span string
+		switch {
+		case s.IPVersion == 4:
+			span = netmask(s.CIDR)
+		case s.CIDR.Bits() < 64:
+			continue
+		default:
 			span = strconv.Itoa(s.CIDR.Bits())
 		}
 		a = append(a, fmt.Sprintf("--dhcp-range=set:subnet-%s,%s,static,%s,%s", s.ID, s.CIDR.Addr(), span, lease))

@@ -143,16 +143,18 @@ func (d *server) nameservers(s neutrino.Subnet) []string {
 	if len(s.DNSNameservers) == 1 && s.DNSNameservers[0].IsUnspecified() {
 		return []string{option}
 	}
-	if len(s.DNSNameservers) == 0 {
-		return nil
-	}
 	var list []string
 	for _, a := range s.DNSNameservers {
-		if a.Is6() {
+		switch { // dnsmasq refuses the whole option for one address of the other family
+		case familyOf(a) != s.IPVersion:
+		case a.Is6():
 			list = append(list, "["+a.String()+"]")
-		} else {
+		default:
 			list = append(list, a.String())
 		}
+	}
+	if len(list) == 0 {
+		return nil
 	}
 	return []string{option + "," + strings.Join(list, ",")}
 }

@@ -48,7 +48,7 @@ type textKey struct {
 	family    int
 }
 
-var firewallWhy = host.Why{Feature: "firewall", Object: "firewall"}
+var firewallWhy = host.Why{Feature: "firewall", Object: neutrino.FirewallObject}
 
 func (b *builder) rulesByGroup() map[neutrino.ID][]neutrino.SecurityGroupRule {
 	out := map[neutrino.ID][]neutrino.SecurityGroupRule{}

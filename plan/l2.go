@@ -106,6 +106,9 @@ func (b *builder) spoofGuard(p neutrino.Port, why host.Why) {
 			anyIPv4, anyIPv6 = anyIPv4 || s.prefix.Addr().Is4(), anyIPv6 || s.prefix.Addr().Is6()
 		}
 	}
+	// A tagged frame passes the firewall bridge unseen by iptables, and Open
+	// vSwitch takes a priority tag off at an access port.
+	w.add(pipeline.LocalSwitching, 11, in+",vlan_tci=0x1000/0x1000", "drop")
 	w.add(pipeline.LocalSwitching, 9, in, goTo(pipeline.MACSpoof))
 	if !anyIPv4 {
 		w.add(pipeline.LocalSwitching, 10, "arp,"+in, goTo(pipeline.ARPSpoof))

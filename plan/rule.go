@@ -32,8 +32,12 @@ func protocolOf(r neutrino.SecurityGroupRule) (number int, any bool) {
 	return n, false
 }
 
+// icmpTypeAny is the reserved ICMP type that iptables takes for every type.
+const icmpTypeAny = 255
+
 // ruleText is a security group rule as iptables-save prints it. A rule whose
-// remote group has no member of the family comes to nothing.
+// remote group has no member of the family comes to nothing, and so does one
+// for ICMP type 255: no packet has it, and iptables would let every type pass.
 func (f *filter) ruleText(r neutrino.SecurityGroupRule, family int) []string {
 	address, set := "-s", "src"
 	if r.Direction == neutrino.Egress {
@@ -44,6 +48,9 @@ func (f *filter) ruleText(r neutrino.SecurityGroupRule, family int) []string {
 		parts = append(parts, address+" "+r.NormalizedCIDR.String())
 	}
 	if n, any := protocolOf(r); !any {
+		if n == neutrino.ProtoICMP && r.PortRangeMin != nil && *r.PortRangeMin == icmpTypeAny {
+			return nil
+		}
 		parts = append(parts, protocolMatch(r, n))
 	}
 	if r.RemoteGroupID != "" {

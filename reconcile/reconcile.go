@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 )
 
@@ -67,10 +69,19 @@ type Problem struct {
 	Err    error
 }
 
+// Write is what a Sync wrote for one object on one surface. That single items
+// of it failed is said by a [Problem].
+type Write struct {
+	Surface string // [Part].Name
+	Object  string // "" where that is not known: what was taken away need not say whose it was
+	Items   int
+}
+
 // Result says what a Sync did and what remains. Puts and Drops count the items
 // that were written.
 type Result struct {
 	Puts, Drops int
+	Writes      []Write
 	Problems    []Problem
 }
 
@@ -81,6 +92,7 @@ type run[S any] struct {
 	gated  bool               // a drop failed in a step that is a gate
 	puts   int
 	drops  int
+	writes []Write
 }
 
 // Sync makes the host as wanted: every step's puts in the order of the steps,
@@ -97,7 +109,7 @@ func Sync[S any](ctx context.Context, steps []Step[S], want S) Result {
 	for i := len(steps) - 1; i >= 0; i-- {
 		r.note(steps[i].drop(ctx, r))
 	}
-	res := Result{Puts: r.puts, Drops: r.drops}
+	res := Result{Puts: r.puts, Drops: r.drops, Writes: r.writes}
 	for o, errs := range r.failed {
 		for _, err := range errs {
 			res.Problems = append(res.Problems, Problem{Object: o, Err: err})
@@ -123,6 +135,11 @@ func objectOf(err error) (object string, whole bool) {
 		return oe.Object(), false
 	}
 	return "", true
+}
+
+func isWhole(err error) bool {
+	_, whole := objectOf(err)
+	return whole
 }
 
 // flatten takes joined errors apart, through wrapping.
@@ -160,6 +177,7 @@ func (p *Part[S, K, V]) put(ctx context.Context, r *run[S]) error {
 	}
 	err = wrap(p.Name, p.Hand.Apply(ctx, Diff[K, V]{Put: put}))
 	r.puts += done(len(put), err)
+	p.wrote(r, put, err)
 	return p.spread(r, put, err)
 }
 
@@ -217,8 +235,23 @@ func (p *Part[S, K, V]) drop(ctx context.Context, r *run[S]) error {
 	}
 	err = wrap(p.Name, p.Hand.Apply(ctx, Diff[K, V]{Drop: drop}))
 	r.drops += done(len(drop), err)
+	p.wrote(r, drop, err)
 	r.gated = r.gated || p.Gate && err != nil
 	return err
+}
+
+// wrote notes what an Apply with this error was given, unless all of it failed.
+func (p *Part[S, K, V]) wrote(r *run[S], items map[K]V, err error) {
+	if slices.ContainsFunc(flatten(err), isWhole) {
+		return
+	}
+	count := map[string]int{}
+	for _, v := range items {
+		count[p.Object(v)]++
+	}
+	for _, object := range slices.Sorted(maps.Keys(count)) {
+		r.writes = append(r.writes, Write{Surface: p.Name, Object: object, Items: count[object]})
+	}
 }
 
 // done is how many of the items an Apply with this error has written.

@@ -62,6 +62,18 @@ var (
 		return to
 	})
 
+	// PortsByGroupHost has a bound port under each of its security groups with
+	// its host, as "<group>/<host>": see [Keys].
+	PortsByGroupHost = newMultiIndex(Ports, "group-host", func(p *neutrino.Port, to []string) []string {
+		if p.HostID == "" {
+			return to
+		}
+		for _, g := range p.SecurityGroups {
+			to = append(to, GroupHost(g)+p.HostID)
+		}
+		return to
+	})
+
 	// SecurityGroups by ID.
 	SecurityGroups  = newTable(schema, "security-groups", func(g *neutrino.SecurityGroup) neutrino.ID { return g.ID })
 	GroupsByProject = newIndex(SecurityGroups, "project", func(g *neutrino.SecurityGroup) string { return g.ProjectID })
@@ -157,3 +169,7 @@ func appendSet(to []string, key string) []string {
 	}
 	return append(to, key)
 }
+
+// GroupHost is what the keys of [PortsByGroupHost] for a group begin with; the
+// host's name follows.
+func GroupHost(group neutrino.ID) string { return string(group) + "/" }

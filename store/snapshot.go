@@ -171,6 +171,25 @@ func By[T any](r Reader, ix *Index[T], key string) iter.Seq[*T] {
 	return typed[T](r.by(ix.spec, key))
 }
 
+// Keys yields the keys of an index that begin with the prefix, each once and in
+// order. It costs a descent for each key, however many rows have it.
+func Keys[T any](s *Snapshot, ix *Index[T], prefix string) iter.Seq[string] {
+	rows := s.tables[ix.spec.table.number].indexes[ix.spec.number]
+	return func(yield func(string) bool) {
+		for from := prefix; ; {
+			key, found := "", false
+			rows.Ascend(entry{from, &row{}}, func(e entry) bool {
+				key, found = e.key, strings.HasPrefix(e.key, prefix)
+				return false
+			})
+			if !found || !yield(key) {
+				return
+			}
+			from = key + "\x00" // the least key after this one
+		}
+	}
+}
+
 func typed[T any](rows iter.Seq[*row]) iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		for r := range rows {

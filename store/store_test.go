@@ -447,3 +447,52 @@ func TestAStoreThatFellBehindLoadsAgain(t *testing.T) {
 		t.Errorf("revision %d after %d", got, rev)
 	}
 }
+
+// A group's hosts are found once each, however many ports they have, and follow
+// the ports: bound, moved, out of the group, gone.
+func TestKeysOfAnIndexAreYieldedOnce(t *testing.T) {
+	db := openDB(t, sqlite.Memory)
+	const network, subnet = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+	const group, longer = neutrino.ID("7a9d0f6c-2f38-4c53-a3e5-9b07e8a4a4c1"), neutrino.ID("7a9d0f6c-2f38-4c53-a3e5-9b07e8a4a4c2")
+	var ports []*neutrino.Port
+	for i := range 60 {
+		p := numbered(uint32(i), network, subnet)
+		p.HostID = []string{"a", "b", ""}[i%3]
+		if i%10 == 0 {
+			p.SecurityGroups = append(p.SecurityGroups, longer)
+		}
+		ports = append(ports, p)
+	}
+	put := func(change func(p *neutrino.Port)) {
+		t.Helper()
+		if _, err := db.Update(t.Context(), func(tx *store.Tx) error {
+			for _, p := range ports {
+				q := *p
+				change(&q)
+				store.Put(tx, store.Ports, &q)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := func(g neutrino.ID) []string {
+		return slices.Collect(store.Keys(db.Snapshot(), store.PortsByGroupHost, store.GroupHost(g)))
+	}
+	prefix := store.GroupHost(group)
+	put(func(*neutrino.Port) {})
+	if got := keys(group); !slices.Equal(got, []string{prefix + "a", prefix + "b"}) {
+		t.Errorf("hosts of the group: %q", got)
+	}
+	put(func(p *neutrino.Port) { p.HostID = "c" })
+	if got := keys(group); !slices.Equal(got, []string{prefix + "c"}) {
+		t.Errorf("after all have moved: %q", got)
+	}
+	put(func(p *neutrino.Port) { p.HostID, p.SecurityGroups = "c", nil })
+	if got := append(keys(group), keys(longer)...); len(got) != 0 {
+		t.Errorf("after all have left: %q", got)
+	}
+	for range store.Keys(db.Snapshot(), store.PortsByGroupHost, "") {
+		t.Error("the index is not empty")
+	}
+}

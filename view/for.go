@@ -14,9 +14,10 @@ import (
 func For(s *store.Snapshot, name string) *Host {
 	h := New(name)
 	addNetworks(h, s)
-	addPorts(h, s)
-	addNeighbours(h, s)
+	described := addPorts(h, s)
+	addNeighbours(h, s, described)
 	addGroups(h, s)
+	addRouters(h, s)
 	return h
 }
 
@@ -40,16 +41,30 @@ func addNetworks(h *Host, s *store.Snapshot) {
 }
 
 // addPorts takes in the ports bound to the host. Should one have a network that
-// is not present here, the plan refuses it and says so.
-func addPorts(h *Host, s *store.Snapshot) {
+// is not present here, the plan refuses it and says so. It returns the networks
+// whose instances may ask this host for their metadata: those that it serves
+// with DHCP or has a router on.
+func addPorts(h *Host, s *store.Snapshot) (described map[neutrino.ID]bool) {
+	described = map[neutrino.ID]bool{}
+	for id, n := range h.Networks {
+		described[id] = n.DHCP
+	}
 	for p := range store.By(s, store.PortsByHost, h.Name) {
 		if boundTo(p) == h.Name {
 			h.Ports[p.ID] = port(p)
+			described[p.NetworkID] = described[p.NetworkID] || p.DeviceOwner == neutrino.OwnerRouter
 		}
 	}
+	for p := range store.By(s, store.PortsByHost, h.Name) {
+		if row, ok := h.Ports[p.ID]; ok && described[p.NetworkID] {
+			row.Name, row.Profile = p.Name, p.Profile
+			h.Ports[p.ID] = row
+		}
+	}
+	return described
 }
 
-func addNeighbours(h *Host, s *store.Snapshot) {
+func addNeighbours(h *Host, s *store.Snapshot, described map[neutrino.ID]bool) {
 	tunnels := map[string]netip.Addr{}
 	for id, n := range h.Networks {
 		for p := range store.By(s, store.PortsByNetwork, string(id)) {
@@ -58,6 +73,9 @@ func addNeighbours(h *Host, s *store.Snapshot) {
 				continue
 			}
 			nb := neighbour(p)
+			if described[id] {
+				nb.DeviceID, nb.ProjectID, nb.Name, nb.Profile = p.DeviceID, p.ProjectID, p.Name, p.Profile
+			}
 			if at != "" {
 				nb.TunnelIP = tunnelIP(s, tunnels, at)
 			}
@@ -132,6 +150,24 @@ func comparePrefix(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
+// addRouters takes in the routers that run on the host, and the floating IPs and
+// port forwardings in force on them.
+func addRouters(h *Host, s *store.Snapshot) {
+	for b := range store.By(s, store.RouterBindingsByHost, h.Name) {
+		r, ok := store.Peek(s, store.Routers, b.RouterID)
+		if !ok {
+			continue
+		}
+		h.Routers[r.ID] = router(r)
+		for f := range store.By(s, store.FloatingIPsByRouter, string(r.ID)) {
+			h.FloatingIPs[f.ID] = floatingIP(f)
+			for pf := range store.By(s, store.PortForwardingsByFloatingIP, string(f.ID)) {
+				h.Forwardings[pf.ID] = forwarding(pf)
+			}
+		}
+	}
+}
+
 // boundTo is the host that realises the port, "" for none. A port whose
 // binding failed keeps its host_id but nobody may wire it.
 func boundTo(p *neutrino.Port) string {
@@ -162,6 +198,24 @@ func port(p *neutrino.Port) neutrino.Port {
 	return c
 }
 
+func router(r *neutrino.Router) neutrino.Router {
+	c := *r
+	c.Name, c.Status, c.AvailabilityZoneHints, c.Standard = "", "", nil, neutrino.Standard{}
+	return c
+}
+
+func floatingIP(f *neutrino.FloatingIP) neutrino.FloatingIP {
+	c := *f
+	c.Status, c.Standard = "", neutrino.Standard{}
+	return c
+}
+
+func forwarding(f *neutrino.PortForwarding) neutrino.PortForwarding {
+	c := *f
+	c.Description = ""
+	return c
+}
+
 func group(g *neutrino.SecurityGroup) neutrino.SecurityGroup {
 	c := *g
 	c.Name, c.Standard = "", neutrino.Standard{}
@@ -174,7 +228,8 @@ func rule(r *neutrino.SecurityGroupRule) neutrino.SecurityGroupRule {
 	return c
 }
 
-// neighbour is a port as other hosts see it, but for its host's endpoint.
+// neighbour is a port as other hosts see it, but for its host's endpoint and
+// what is said of the instance.
 func neighbour(p *neutrino.Port) Neighbour {
 	return Neighbour{
 		ID: p.ID, NetworkID: p.NetworkID, MAC: p.MAC, FixedIPs: p.FixedIPs,

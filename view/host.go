@@ -15,7 +15,8 @@ type Host struct {
 	Networks map[neutrino.ID]Network
 	Subnets  map[neutrino.ID]neutrino.Subnet
 	// Ports are bound to this host. Their Status, timestamps and revision are
-	// left out (zero): a change of status is no change of the view.
+	// left out (zero): a change of status is no change of the view. Name and
+	// Profile are set where the metadata service may have to say them.
 	Ports map[neutrino.ID]neutrino.Port
 	// Neighbours are the other ports of the networks: those bound to other
 	// hosts and, where this host serves DHCP, those bound to none.

@@ -15,11 +15,15 @@ import (
 )
 
 // Key names one row of a view. Kind is one of "network", "subnet", "port",
-// "neighbour", "group", "rule", "members".
+// "neighbour", "group", "rule", "members", "router", "floatingip", "forwarding".
 type Key struct{ Kind, ID string }
 
-// KindPort is the kind of the rows that hold the host's own ports.
-const KindPort = "port"
+// KindPort and KindFloatingIP are the kinds of the rows whose status follows
+// from what the host reports: its own ports, and the floating IPs of its routers.
+const (
+	KindPort       = "port"
+	KindFloatingIP = "floatingip"
+)
 
 // Row is one object of a view, as the feed carries it. Value is its JSON form.
 type Row struct {
@@ -49,6 +53,9 @@ var kinds = [...]kind{
 	table[neutrino.SecurityGroup]{"group", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroup { return &h.Groups }},
 	table[neutrino.SecurityGroupRule]{"rule", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroupRule { return &h.Rules }},
 	table[Members]{"members", func(h *Host) *map[neutrino.ID]Members { return &h.Members }},
+	table[neutrino.Router]{"router", func(h *Host) *map[neutrino.ID]neutrino.Router { return &h.Routers }},
+	table[neutrino.FloatingIP]{KindFloatingIP, func(h *Host) *map[neutrino.ID]neutrino.FloatingIP { return &h.FloatingIPs }},
+	table[neutrino.PortForwarding]{"forwarding", func(h *Host) *map[neutrino.ID]neutrino.PortForwarding { return &h.Forwardings }},
 }
 
 type kind interface {

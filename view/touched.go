@@ -2,6 +2,7 @@ package view
 
 import (
 	"reflect"
+	"strings"
 
 	"neutrino"
 	"neutrino/store"
@@ -50,6 +51,20 @@ func (t *touch) change(c store.Change) {
 			t.hosts[v.Host] = true
 		case *neutrino.DHCPBinding:
 			t.hosts[v.Host] = true
+		case *neutrino.RouterBinding:
+			t.hosts[v.Host] = true
+		case *neutrino.Router:
+			if differ(c, router) {
+				t.router(v.ID)
+			}
+		case *neutrino.FloatingIP:
+			if differ(c, floatingIP) {
+				t.router(v.RouterID)
+			}
+		case *neutrino.PortForwarding:
+			if f, ok := store.Peek(t.s, store.FloatingIPs, v.FloatingIPID); ok && differ(c, forwarding) {
+				t.router(f.RouterID)
+			}
 		}
 	}
 	if old, new := pair[neutrino.Port](c); old != nil || new != nil {
@@ -72,10 +87,22 @@ func differ[T any](c store.Change, take func(*T) T) bool {
 	return old == nil || new == nil || !reflect.DeepEqual(take(old), take(new))
 }
 
+// router touches the host that runs the router.
+func (t *touch) router(id neutrino.ID) {
+	if b, ok := store.Peek(t.s, store.RouterBindings, id); ok {
+		t.hosts[b.Host] = true
+	}
+}
+
 // port touches the hosts that the port is and was bound to; when what
-// neighbours see of it changes, those of its network; and when its addresses
-// or groups change, those that let the groups in.
+// neighbours see of it changes, those of its network; when its addresses or
+// groups change, those that let the groups in; and when what is said of the
+// instance changes, those that may have to say it.
 func (t *touch) port(old, new *neutrino.Port) {
+	if old != nil && new != nil && facts(old) != facts(new) {
+		t.describing(old.NetworkID)
+		t.describing(new.NetworkID)
+	}
 	if old != nil && new != nil && reflect.DeepEqual(port(old), port(new)) {
 		return
 	}
@@ -122,6 +149,24 @@ func (t *touch) neighbours(was, is Neighbour) {
 	}
 }
 
+// facts are what the metadata service says of a port's instance.
+func facts(p *neutrino.Port) [4]string {
+	return [...]string{p.DeviceID, p.ProjectID, p.Name, string(p.Profile)}
+}
+
+// describing touches the hosts that may have to answer for the instances of a
+// network: those that serve it with DHCP or have a router on it.
+func (t *touch) describing(network neutrino.ID) {
+	for b := range store.By(t.s, store.DHCPBindingsByNetwork, string(network)) {
+		t.hosts[b.Host] = true
+	}
+	for p := range store.By(t.s, store.PortsByNetwork, string(network)) {
+		if p.DeviceOwner == neutrino.OwnerRouter {
+			t.hosts[p.HostID] = true
+		}
+	}
+}
+
 // memberChanged reports whether the port adds other addresses to the group
 // than before.
 func memberChanged(old, new *neutrino.Port, g neutrino.ID) bool {
@@ -146,10 +191,12 @@ func (t *touch) network(id neutrino.ID) {
 	}
 }
 
-// group touches the hosts with a port in the group.
+// group touches the hosts with a port in the group. A default group has the
+// ports of a whole project: it costs by the host, not by the port.
 func (t *touch) group(id neutrino.ID) {
-	for p := range store.By(t.s, store.PortsByGroup, string(id)) {
-		t.hosts[p.HostID] = true
+	prefix := store.GroupHost(id)
+	for key := range store.Keys(t.s, store.PortsByGroupHost, prefix) {
+		t.hosts[strings.TrimPrefix(key, prefix)] = true
 	}
 }
 

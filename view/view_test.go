@@ -55,6 +55,9 @@ var (
 	groupIDs   = ids("g", 3)
 	portIDs    = ids("p", 6)
 	ruleIDs    = ids("r", 4)
+	routerIDs  = ids("router", 2)
+	floatIDs   = ids("f", 3)
+	forwardIDs = ids("pf", 3)
 )
 
 // writes are the kinds of write that a history is made of. They know nothing
@@ -114,15 +117,72 @@ var writes = []func(*rapid.T, *store.Tx){
 		h.TunnelIP = pick(t, "ip", []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), {}})
 		store.Put(tx, store.Hosts, h)
 	},
+	putRouter, bindRouter, putFloatingIP, putForwarding, describePort,
+}
+
+// describePort changes what is said of an instance, and nothing else.
+func describePort(t *rapid.T, tx *store.Tx) {
+	if old, ok := store.Get(tx, store.Ports, pick(t, "port", portIDs)); ok {
+		p := *old
+		p.Name, p.DeviceID = pick(t, "name", []string{"a", "b"}), pick(t, "device", []string{"i1", "router0"})
+		store.Put(tx, store.Ports, &p)
+	}
+}
+
+func putRouter(t *rapid.T, tx *store.Tx) {
+	r := &neutrino.Router{ID: pick(t, "router", routerIDs), Name: pick(t, "name", []string{"a", "b"}), AdminStateUp: rapid.Bool().Draw(t, "up")}
+	if rapid.Bool().Draw(t, "delete") {
+		store.Delete(tx, store.Routers, r.ID)
+		return
+	}
+	if rapid.Bool().Draw(t, "gateway") {
+		r.Gateway = &neutrino.Gateway{NetworkID: pick(t, "network", networkIDs), EnableSNAT: rapid.Bool().Draw(t, "snat")}
+		r.GatewayPortID = pick(t, "port", portIDs)
+	}
+	store.Put(tx, store.Routers, r)
+}
+
+func bindRouter(t *rapid.T, tx *store.Tx) {
+	b := &neutrino.RouterBinding{RouterID: pick(t, "router", routerIDs), Host: pick(t, "host", hosts)}
+	if rapid.Bool().Draw(t, "delete") {
+		store.Delete(tx, store.RouterBindings, b.RouterID)
+		return
+	}
+	store.Put(tx, store.RouterBindings, b)
+}
+
+func putFloatingIP(t *rapid.T, tx *store.Tx) {
+	f := &neutrino.FloatingIP{ID: pick(t, "floatingip", floatIDs), RouterID: pick(t, "router", append(routerIDs, "")),
+		PortID: pick(t, "port", append(portIDs, "")), Status: pick(t, "status", []string{neutrino.FloatingIPActive, neutrino.FloatingIPDown}),
+		FloatingIPAddress: netip.AddrFrom4([4]byte{203, 0, 113, pick(t, "address", []byte{1, 2})})}
+	if rapid.Bool().Draw(t, "delete") {
+		store.Delete(tx, store.FloatingIPs, f.ID)
+		return
+	}
+	store.Put(tx, store.FloatingIPs, f)
+}
+
+func putForwarding(t *rapid.T, tx *store.Tx) {
+	port := pick(t, "external", []int{80, 81})
+	f := &neutrino.PortForwarding{ID: pick(t, "forwarding", forwardIDs), FloatingIPID: pick(t, "floatingip", floatIDs),
+		Description: pick(t, "description", []string{"a", "b"}), ExternalPort: &port}
+	if rapid.Bool().Draw(t, "delete") {
+		store.Delete(tx, store.PortForwardings, f.ID)
+		return
+	}
+	store.Put(tx, store.PortForwardings, f)
 }
 
 func putPort(t *rapid.T, tx *store.Tx) {
 	p := &neutrino.Port{
 		ID: pick(t, "port", portIDs), NetworkID: pick(t, "network", networkIDs),
-		Status:  pick(t, "status", []neutrino.PortStatus{neutrino.PortDown, neutrino.PortActive}),
-		HostID:  pick(t, "host", append(hosts, "")),
-		VIFType: pick(t, "vif", []string{neutrino.VIFOVS, neutrino.VIFOVS, neutrino.VIFBindingFailed}),
-		MAC:     neutrino.MAC{2, 0, 0, 0, 0, pick(t, "mac", []byte{1, 2})},
+		Status:      pick(t, "status", []neutrino.PortStatus{neutrino.PortDown, neutrino.PortActive}),
+		HostID:      pick(t, "host", append(hosts, "")),
+		VIFType:     pick(t, "vif", []string{neutrino.VIFOVS, neutrino.VIFOVS, neutrino.VIFBindingFailed}),
+		MAC:         neutrino.MAC{2, 0, 0, 0, 0, pick(t, "mac", []byte{1, 2})},
+		DeviceOwner: pick(t, "owner", []string{"compute:nova", neutrino.OwnerRouter, neutrino.OwnerGateway}),
+		DeviceID:    pick(t, "device", []string{"i1", "router0"}), Name: pick(t, "name", []string{"a", "b"}),
+		Profile: pick(t, "profile", []neutrino.Opaque{"{}", `{"user_data":"x"}`}),
 	}
 	for _, ip := range []string{"10.1.0.2", "10.1.0.3", "2001:db8::2"} {
 		if rapid.Bool().Draw(t, ip) {
@@ -263,7 +323,7 @@ func TestAHostKnowsItsNetworksPortsNeighboursAndWhomItsGroupsLetIn(t *testing.T)
 	if m, ok := c2.Members["nobody"]; !ok || len(m.Prefixes) != 0 {
 		t.Errorf("a group that does not exist stands for %+v, %v", m, ok)
 	}
-	if c2.Ports["p2"].Name != "" || c2.Ports["p2"].Status != "" {
+	if c2.Ports["p2"].Name != "" || c1.Ports["p1"].Name != "p1" || c2.Ports["p2"].Status != "" {
 		t.Errorf("port with name or status: %+v", c2.Ports["p2"])
 	}
 	if idle := view.For(s, "idle"); len(view.Rows(idle)) != 0 {
@@ -278,7 +338,7 @@ func TestWhatNoPlanDependsOnTouchesNobody(t *testing.T) {
 	db := cloud(t)
 	changes := update(t, db, func(tx *store.Tx) {
 		p := *instance("p1", "c1", 2)
-		p.Status, p.Name, p.Description = neutrino.PortActive, "other", "other"
+		p.Status, p.Description = neutrino.PortActive, "other"
 		p.Touch(time.Unix(9, 0))
 		store.Put(tx, store.Ports, &p)
 		store.Put(tx, store.Networks, &neutrino.Network{ID: "n", Name: "blue", NetworkType: neutrino.GRE, SegmentationID: 2})
@@ -288,6 +348,88 @@ func TestWhatNoPlanDependsOnTouchesNobody(t *testing.T) {
 	})
 	if touched := view.Touched(db.Snapshot(), changes); len(touched) != 0 {
 		t.Errorf("touched %v", touched)
+	}
+}
+
+// c1 serves the network with DHCP, so it may be asked for metadata; c2 may not.
+func TestTheNameOfAnInstanceIsNewsOnlyWhereMetadataIsServed(t *testing.T) {
+	db := cloud(t)
+	changes := update(t, db, func(tx *store.Tx) {
+		p := *instance("p2", "c2", 3)
+		p.Name, p.DeviceID, p.ProjectID, p.Profile = "web", "p2", "blue", `{"user_data":"x"}`
+		store.Put(tx, store.Ports, &p)
+	})
+	if got := view.Touched(db.Snapshot(), changes); !got["c1"] {
+		t.Errorf("touched %v", got)
+	}
+	nb := view.For(db.Snapshot(), "c1").Neighbours["p2"]
+	if nb.Name != "web" || nb.DeviceID != "p2" || nb.ProjectID != "blue" || nb.Profile == "" {
+		t.Errorf("c1 knows %+v", nb)
+	}
+	if p := view.For(db.Snapshot(), "c1").Ports["p1"]; p.Name != "p1" {
+		t.Errorf("c1 knows its own port as %q", p.Name)
+	}
+	if nb := view.For(db.Snapshot(), "c2").Neighbours["p1"]; nb.Name != "" || nb.DeviceID != "" {
+		t.Errorf("c2 knows %+v", nb)
+	}
+	changes = update(t, db, func(tx *store.Tx) {
+		p := *instance("p2", "c2", 3)
+		p.Name, p.DeviceID, p.ProjectID, p.Profile = "db", "p2", "blue", `{"user_data":"x"}`
+		store.Put(tx, store.Ports, &p)
+	})
+	if got := view.Touched(db.Snapshot(), changes); !got["c1"] || len(got) != 1 {
+		t.Errorf("a new name touched %v, want c1 alone", got)
+	}
+}
+
+// The router's host knows the router, its way out and what is in force on it;
+// when it moves, the other host does, and the first forgets.
+func TestARouterIsKnownWhereItRunsAndMovesAsAWhole(t *testing.T) {
+	db := cloud(t)
+	place := func(host string, vlan uint16) func(tx *store.Tx) {
+		return func(tx *store.Tx) {
+			store.Put(tx, store.RouterBindings, &neutrino.RouterBinding{RouterID: "r", Host: host})
+			store.Put(tx, store.HostNetworks, &neutrino.HostNetwork{Host: host, NetworkID: "ext", LocalVLAN: vlan})
+			store.Put(tx, store.HostNetworks, &neutrino.HostNetwork{Host: host, NetworkID: "n", LocalVLAN: vlan + 1})
+			store.Put(tx, store.Ports, &neutrino.Port{ID: "qg", NetworkID: "ext", DeviceID: "r", DeviceOwner: neutrino.OwnerGateway, HostID: host})
+			store.Put(tx, store.Ports, &neutrino.Port{ID: "qr", NetworkID: "n", DeviceID: "r", DeviceOwner: neutrino.OwnerRouter, HostID: host})
+		}
+	}
+	update(t, db, func(tx *store.Tx) {
+		one := 1
+		store.Put(tx, store.Networks, &neutrino.Network{ID: "ext", External: true, NetworkType: neutrino.Flat})
+		store.Put(tx, store.Subnets, &neutrino.Subnet{ID: "es", NetworkID: "ext", CIDR: netip.MustParsePrefix("203.0.113.0/24")})
+		store.Put(tx, store.Routers, &neutrino.Router{ID: "r", Name: "gate", Gateway: &neutrino.Gateway{NetworkID: "ext"}, GatewayPortID: "qg"})
+		store.Put(tx, store.FloatingIPs, &neutrino.FloatingIP{ID: "f", RouterID: "r", PortID: "p2"})
+		store.Put(tx, store.FloatingIPs, &neutrino.FloatingIP{ID: "loose"})
+		store.Put(tx, store.PortForwardings, &neutrino.PortForwarding{ID: "pf", FloatingIPID: "f", ExternalPort: &one, InternalPort: &one})
+		place("idle", 3)(tx)
+	})
+	whole := func(name string) bool {
+		h := view.For(db.Snapshot(), name)
+		_, external := h.Subnets["es"]
+		return len(h.Routers) == 1 && h.Routers["r"].Name == "" && len(h.FloatingIPs) == 1 && len(h.Forwardings) == 1 && external &&
+			h.Ports["qg"].DeviceID == "r" && h.Neighbours["p2"].Name == "p2"
+	}
+	if !whole("idle") {
+		t.Errorf("the router's host knows\n%s", view.Text(view.For(db.Snapshot(), "idle")))
+	}
+	changes := update(t, db, place("c2", 5))
+	if got := view.Touched(db.Snapshot(), changes); !got["idle"] || !got["c2"] {
+		t.Errorf("a move touched %v", got)
+	}
+	if h := view.For(db.Snapshot(), "idle"); len(h.Routers)+len(h.FloatingIPs)+len(h.Forwardings)+len(h.Ports) != 0 {
+		t.Errorf("the host that lost the router knows\n%s", view.Text(h))
+	}
+	if h := view.For(db.Snapshot(), "c2"); len(h.Routers) != 1 || len(h.Forwardings) != 1 || h.Ports["p2"].Name != "p2" {
+		t.Errorf("the host that got the router knows\n%s", view.Text(h))
+	}
+	changes = update(t, db, func(tx *store.Tx) {
+		store.Put(tx, store.FloatingIPs, &neutrino.FloatingIP{ID: "f", RouterID: "r", PortID: "p2", Status: neutrino.FloatingIPActive})
+		store.Put(tx, store.Routers, &neutrino.Router{ID: "r", Name: "door", Gateway: &neutrino.Gateway{NetworkID: "ext"}, GatewayPortID: "qg"})
+	})
+	if got := view.Touched(db.Snapshot(), changes); len(got) != 0 {
+		t.Errorf("a status and a name touched %v", got)
 	}
 }
 

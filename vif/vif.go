@@ -91,21 +91,42 @@ func Plug(ctx context.Context, o Options) error {
 		return err
 	}
 	defer w.nl.Close()
-	if w.mac, err = neutrino.ParseMAC(o.MAC); err != nil {
+	if err := w.devices(ctx); err != nil {
 		return fmt.Errorf("vif: plug port %s: %w", o.PortID, err)
+	}
+	// The row comes last: who sees it finds everything else in its place.
+	err = w.database(ctx, func(ctx context.Context, db *ovsdb.DB) error { return db.PlugVIF(ctx, w.row()) })
+	if err != nil {
+		return fmt.Errorf("vif: plug port %s: %w", o.PortID, err)
+	}
+	return nil
+}
+
+// Prepare makes the devices of a port and leaves the row in OVSDB to a later
+// [Plug].
+func Prepare(ctx context.Context, o Options) error {
+	w, err := newWiring(o)
+	if err != nil {
+		return err
+	}
+	defer w.nl.Close()
+	if err := w.devices(ctx); err != nil {
+		return fmt.Errorf("vif: prepare port %s: %w", o.PortID, err)
+	}
+	return nil
+}
+
+func (w *wiring) devices(ctx context.Context) (err error) {
+	if w.mac, err = neutrino.ParseMAC(w.options.MAC); err != nil {
+		return err
 	}
 	for _, step := range []func() error{w.firewallBridge, w.vethPair, w.plugTap} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := step(); err != nil {
-			return fmt.Errorf("vif: plug port %s: %w", o.PortID, err)
+			return err
 		}
-	}
-	// The row comes last: who sees it finds everything else in its place.
-	err = w.database(ctx, func(ctx context.Context, db *ovsdb.DB) error { return db.PlugVIF(ctx, w.row()) })
-	if err != nil {
-		return fmt.Errorf("vif: plug port %s: %w", o.PortID, err)
 	}
 	return nil
 }

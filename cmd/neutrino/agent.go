@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,22 +36,23 @@ var agentOptions = []config.Option{
 	{Section: "ovs", Name: "local_ip", Help: "this host's tunnel endpoint", Check: address},
 	{Section: "ovs", Name: "integration_bridge", Default: "br-int", Help: "bridge that the instances' ports are on"},
 	{Section: "ovs", Name: "tunnel_bridge", Default: "br-tun", Help: "bridge that the tunnels are on"},
+	{Section: "ovs", Name: "bridge_mappings", Help: "physical networks of this host and their bridges: <physical network>:<bridge>,…", Check: bridgeMappings},
 	{Section: "ovs", Name: "datapath_type", Default: "system", Help: "datapath of our bridges", Check: config.OneOf("system", "netdev")},
 	{Section: "ovs", Name: "ovsdb_connection", Default: "unix:/run/openvswitch/db.sock", Help: "address of ovsdb-server"},
 	{Section: "ovs", Name: "run_dir", Default: "/run/openvswitch", Help: "directory with the sockets of ovs-vswitchd"},
 	{Section: "agent", Name: "tunnel_types", Default: "gre,vxlan,geneve", Help: "tunnels that this host can end", Check: networkTypes},
-	{Section: "agent", Name: "availability_zone", Default: neutrino.DefaultZone, Help: "availability zone of the DHCP service"},
+	{Section: "agent", Name: "availability_zone", Default: neutrino.DefaultZone, Help: "availability zone of the DHCP and L3 services"},
 	{Section: "agent", Name: "report_interval", Default: "30", Help: "seconds between two heartbeats", Check: config.Number},
 	{Section: "securitygroup", Name: "firewall_driver", Default: "iptables_hybrid", Help: "what filters the instances' traffic", Check: config.OneOf("iptables_hybrid")},
 	{Section: "neutrino", Name: "feed_server", Default: "unix:/var/lib/neutron/feed.sock", Help: "the server's feed: unix:/path, or a loopback address:port"},
-	{Section: "neutrino", Name: "services", Default: "openvswitch", Help: "what this host does: openvswitch, and dhcp", Check: services},
+	{Section: "neutrino", Name: "services", Default: "openvswitch", Help: "what this host does: openvswitch, and any of dhcp, l3, metadata", Check: services},
 	{Section: "neutrino", Name: "wrap_prefix", Default: "neutron", Help: "first word of the chains' names", Check: config.OneOf("neutron", "quantum")},
 	{Section: "neutrino", Name: "audit_interval", Default: "60", Help: "seconds between two readings of the whole host", Check: config.Number},
 	{Section: "neutrino", Name: "allow_unauthenticated", Default: "false", Help: "use a feed beyond loopback although nobody proves who he is", Check: config.Boolean},
 }
 
 func agentCommand() *cobra.Command {
-	set := &config.Set{Options: agentOptions}
+	set := &config.Set{Options: slices.Concat(agentOptions, metadataOptions)}
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Make this host look as the API says",
@@ -68,15 +71,45 @@ func agentCommand() *cobra.Command {
 }
 
 // serviceTypes are the agent types behind the words of [neutrino] services.
-var serviceTypes = map[string]string{"openvswitch": neutrino.AgentOVS, "dhcp": neutrino.AgentDHCP}
+var serviceTypes = map[string]string{
+	"openvswitch": neutrino.AgentOVS, "dhcp": neutrino.AgentDHCP, "l3": neutrino.AgentL3, "metadata": neutrino.AgentMetadata,
+}
 
 func services(s string) error {
 	for _, w := range strings.Split(s, ",") {
 		if _, ok := serviceTypes[strings.TrimSpace(w)]; !ok {
-			return fmt.Errorf("%q is no service; write openvswitch, or openvswitch,dhcp", strings.TrimSpace(w))
+			return fmt.Errorf("%q is no service; write openvswitch, and any of dhcp, l3, metadata", strings.TrimSpace(w))
 		}
 	}
 	return nil
+}
+
+func bridgeMappings(s string) error {
+	_, err := parseMappings(s)
+	return err
+}
+
+// parseMappings reads "<physical network>:<bridge>,…". Two physical networks on
+// one bridge would be one network.
+func parseMappings(s string) (map[string]string, error) {
+	out, taken := map[string]string{}, map[string]string{}
+	for _, w := range strings.Split(s, ",") {
+		if w = strings.TrimSpace(w); w == "" {
+			continue
+		}
+		physical, bridge, ok := strings.Cut(w, ":")
+		physical, bridge = strings.TrimSpace(physical), strings.TrimSpace(bridge)
+		switch {
+		case !ok || physical == "" || bridge == "" || strings.ContainsAny(bridge, ":/ "):
+			return nil, fmt.Errorf("%q is no mapping; write <physical network>:<bridge>", w)
+		case out[physical] != "":
+			return nil, fmt.Errorf("physical network %q stands twice", physical)
+		case taken[bridge] != "":
+			return nil, fmt.Errorf("bridge %q carries both %q and %q; give each physical network a bridge of its own", bridge, taken[bridge], physical)
+		}
+		out[physical], taken[bridge] = bridge, physical
+	}
+	return out, nil
 }
 
 func address(s string) error {
@@ -112,22 +145,33 @@ func runAgent(ctx context.Context, v *config.Values) error {
 	if err != nil {
 		return err
 	}
-	settings := plan.Config{
-		IntegrationBridge: v.String("ovs", "integration_bridge"), TunnelBridge: v.String("ovs", "tunnel_bridge"),
-		DatapathType: v.String("ovs", "datapath_type"), LocalIP: reg.TunnelIP,
-		WrapPrefix: v.String("neutrino", "wrap_prefix"), StatePath: state,
-		DHCP: plan.DHCPConfig{
-			LeaseDuration: v.Int("DEFAULT", "dhcp_lease_duration"), DNSDomain: v.String("DEFAULT", "dns_domain"),
-			DNSServers: v.List("DEFAULT", "dnsmasq_dns_servers"), LocalResolv: v.Bool("DEFAULT", "dnsmasq_local_resolv"),
-			ConfigFile: v.String("DEFAULT", "dnsmasq_config_file"),
-		},
+	instances, err := metadataService(v)
+	if err != nil {
+		return err
 	}
-	hands, surfaces := agent.RealHands(settings, agent.Places{OVSDB: v.String("ovs", "ovsdb_connection"), OVSRun: v.String("ovs", "run_dir")})
+	settings := planConfig(v, reg)
+	hands, surfaces := agent.RealHands(settings, agent.Places{OVSDB: v.String("ovs", "ovsdb_connection"), OVSRun: v.String("ovs", "run_dir")}, instances)
 	log.Info("agent runs", "host", reg.Host, "services", strings.Join(reg.Services, ", "), "local_ip", reg.TunnelIP.String())
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // only systemd wants to know
 	return agent.New(agent.Config{
 		Host: reg.Host, Plan: settings, Audit: time.Duration(v.Int("neutrino", "audit_interval")) * time.Second,
 	}, agent.Deps{Source: client, Hands: hands, Surfaces: surfaces}).Run(ctx)
+}
+
+// planConfig is what this host's settings add to its plan.
+func planConfig(v *config.Values, reg neutrino.Registration) plan.Config {
+	return plan.Config{
+		IntegrationBridge: v.String("ovs", "integration_bridge"), TunnelBridge: v.String("ovs", "tunnel_bridge"),
+		DatapathType: v.String("ovs", "datapath_type"), LocalIP: reg.TunnelIP,
+		WrapPrefix: v.String("neutrino", "wrap_prefix"), StatePath: v.String("DEFAULT", "state_path"),
+		DHCP: plan.DHCPConfig{
+			LeaseDuration: v.Int("DEFAULT", "dhcp_lease_duration"), DNSDomain: v.String("DEFAULT", "dns_domain"),
+			DNSServers: v.List("DEFAULT", "dnsmasq_dns_servers"), LocalResolv: v.Bool("DEFAULT", "dnsmasq_local_resolv"),
+			ConfigFile: v.String("DEFAULT", "dnsmasq_config_file"),
+		},
+		BridgeMappings: reg.BridgeMappings, Metadata: slices.Contains(reg.Services, neutrino.AgentMetadata),
+		IsolatedMetadata: v.Bool("DEFAULT", "enable_isolated_metadata"),
+	}
 }
 
 // registration is what the agent tells the server of its host.
@@ -143,10 +187,15 @@ func registration(v *config.Values) (neutrino.Registration, error) {
 	if err != nil {
 		return neutrino.Registration{}, fmt.Errorf("[ovs] local_ip: %w", err)
 	}
+	mappings, err := parseMappings(v.String("ovs", "bridge_mappings"))
+	if err != nil {
+		return neutrino.Registration{}, fmt.Errorf("[ovs] bridge_mappings: %w", err)
+	}
 	r := neutrino.Registration{
 		Host: name, TunnelIP: local, TunnelTypes: v.List("agent", "tunnel_types"),
 		DatapathType: v.String("ovs", "datapath_type"), Bridge: v.String("ovs", "integration_bridge"),
 		HybridPlug: true, StartedAt: time.Now().UTC().Truncate(time.Second), Zone: v.String("agent", "availability_zone"),
+		BridgeMappings: mappings,
 	}
 	for _, s := range v.List("neutrino", "services") {
 		r.Services = append(r.Services, serviceTypes[s])
@@ -170,7 +219,7 @@ func statusCommand() *cobra.Command {
 				e.SetIndent("", "  ")
 				return e.Encode(s)
 			}
-			printStatus(cmd, s)
+			printStatus(cmd.OutOrStdout(), s)
 			return nil
 		},
 	}
@@ -179,7 +228,7 @@ func statusCommand() *cobra.Command {
 	return cmd
 }
 
-func printStatus(cmd *cobra.Command, s agent.Status) {
+func printStatus(w io.Writer, s agent.Status) {
 	server := "connected"
 	if !s.Connected {
 		server = "not connected: " + s.Problem
@@ -187,17 +236,32 @@ func printStatus(cmd *cobra.Command, s agent.Status) {
 	if s.Stored {
 		server += "; working from the view on this host's disk"
 	}
-	cmd.Printf("host      %s\nserver    %s\nrevision  %d\nlast pass %s, %v, %d put, %d dropped\n",
+	fmt.Fprintf(w, "host      %s\nserver    %s\nrevision  %d\nlast pass %s, %v, %d put, %d dropped\n",
 		s.Host, server, s.Revision, s.LastSync.Format(time.DateTime), s.Took.Round(100*time.Microsecond), s.Puts, s.Drops)
 	for _, group := range []struct {
 		name string
 		list []agent.Trouble
 	}{{"waiting", s.Pending}, {"failing", s.Errors}} {
+		more := map[string]int{}
 		for _, t := range group.list {
-			cmd.Printf("%s   %s since %s: %s\n", group.name, t.Object, t.Since.Format(time.DateTime), t.Reason)
+			more[t.Object]++
+		}
+		object := ""
+		for _, t := range group.list { // sorted by object
+			if t.Object == object {
+				continue
+			}
+			object = t.Object
+			fmt.Fprintf(w, "%s   %s since %s: %s\n", group.name, t.Object, t.Since.Format(time.DateTime), t.Reason)
+			if n := more[object] - 1; n > 0 {
+				fmt.Fprintf(w, "          and %d more of it; -o json lists all\n", n)
+			}
 		}
 	}
+	for _, r := range s.Repaired {
+		fmt.Fprintf(w, "repaired  %s at %s: %d of %s that others had changed\n", r.Object, r.At.Format(time.DateTime), r.Items, r.Surface)
+	}
 	if len(s.Pending)+len(s.Errors) == 0 {
-		cmd.Println("everything is as wanted")
+		fmt.Fprintln(w, "everything is as wanted")
 	}
 }

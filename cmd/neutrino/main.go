@@ -34,9 +34,13 @@ func main() {
 	if err == nil {
 		return
 	}
-	// The exit code of a command that ran inside a host is ours.
-	var exit interface{ ExitCode() int }
-	if errors.As(err, &exit) && exit.ExitCode() > 0 {
+	// The exit code of a command that ran inside a host is ours; what went wrong
+	// it said itself.
+	var exit interface {
+		error
+		ExitCode() int
+	}
+	if errors.As(err, &exit) && exit.ExitCode() > 0 && err.Error() == exit.Error() {
 		os.Exit(exit.ExitCode())
 	}
 	fmt.Fprintln(os.Stderr, "neutrino:", err)

@@ -41,17 +41,22 @@ var serverOptions = []config.Option{
 	{Section: "DEFAULT", Name: "agent_down_time", Default: "75", Help: "seconds after its last heartbeat at which an agent counts as dead", Check: config.Number},
 	{Section: "DEFAULT", Name: "max_dns_nameservers", Default: "5", Help: "nameservers of a subnet", Check: config.Number},
 	{Section: "DEFAULT", Name: "max_subnet_host_routes", Default: "20", Help: "host routes of a subnet", Check: config.Number},
+	{Section: "DEFAULT", Name: "max_routes", Default: "30", Help: "extra routes of a router", Check: config.Number},
 	{Section: "DEFAULT", Name: "max_allowed_address_pair", Default: "10", Help: "allowed address pairs of a port", Check: config.Number},
 	{Section: "DEFAULT", Name: "pagination_max_limit", Default: "-1", Help: "longest page of a list, -1 for no limit", Check: config.Number},
 	{Section: "DEFAULT", Name: "allow_bulk", Default: "true", Help: "accept several objects in one POST", Check: config.Boolean},
 	{Section: "DEFAULT", Name: "network_link_prefix", Help: "scheme, host and path of links in answers, instead of the request's"},
 	{Section: "database", Name: "connection", Default: "sqlite:///$state_path/neutron.sqlite", Help: "the store"},
-	{Section: "ml2", Name: "project_network_types", Old: "tenant_network_types", Default: "gre,vxlan,geneve", Help: "types of projects' networks, in order of preference", Check: networkTypes},
+	{Section: "ml2", Name: "project_network_types", Old: "tenant_network_types", Default: "gre,vxlan,geneve", Help: "types of projects' networks, in order of preference", Check: projectTypes},
 	{Section: "ml2", Name: "path_mtu", Default: "0", Help: "MTU of the path between tunnel endpoints, bytes, 0 for global_physnet_mtu", Check: config.Number},
+	{Section: "ml2", Name: "physical_network_mtus", Help: "MTUs of physical networks, bytes: <physical network>:<MTU>,…", Check: physicalMTUs},
 	{Section: "ml2", Name: "overlay_ip_version", Default: "4", Help: "IP version of the tunnel endpoints", Check: config.OneOf("4", "6")},
 	{Section: "ml2_type_gre", Name: "tunnel_id_ranges", Default: "1:1000", Help: "keys of GRE networks", Check: idRanges},
 	{Section: "ml2_type_vxlan", Name: "vni_ranges", Default: "1:1000", Help: "VNIs of VXLAN networks", Check: idRanges},
 	{Section: "ml2_type_geneve", Name: "vni_ranges", Default: "1:1000", Help: "VNIs of Geneve networks", Check: idRanges},
+	{Section: "ml2_type_flat", Name: "flat_networks", Default: "*", Help: "physical networks that may be a flat network, * for any"},
+	{Section: "ml2_type_vlan", Name: "network_vlan_ranges", Help: "VLANs of physical networks: <physical network>[:<first>:<last>],…; none for any that a host reaches", Check: vlanRanges},
+	{Section: "neutrino", Name: "reschedule_interval", Default: "1", Help: "seconds between two looks for dead agents, whose routers and networks move", Check: positive},
 	{Section: "neutrino", Name: "feed_listen", Default: "unix:$state_path/feed.sock", Help: "where agents connect: unix:/path, or a loopback address:port"},
 	{Section: "neutrino", Name: "allow_unauthenticated", Default: "false", Help: "listen beyond loopback although nobody proves who he is", Check: config.Boolean},
 }
@@ -101,6 +106,9 @@ func serve(ctx context.Context, v *config.Values) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return feed.NewServer(db, handlers(svc)).Serve(ctx, agents) })
+	group.Go(func() error {
+		return reschedule(ctx, svc, time.Duration(v.Int("neutrino", "reschedule_interval"))*time.Second)
+	})
 	server := api.Server(ctx, api.New(svc, db, api.Options{
 		LinkPrefix: v.String("DEFAULT", "network_link_prefix"), MaxPage: v.Int("DEFAULT", "pagination_max_limit"),
 		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), Log: log,
@@ -120,6 +128,35 @@ func serve(ctx context.Context, v *config.Values) error {
 		return err
 	}
 	return nil
+}
+
+// reschedule moves routers and networks away from dead agents, until the context
+// ends. Which agents are dead, [DEFAULT] agent_down_time says; a look that finds
+// none writes nothing. What cannot be moved now is tried again.
+func reschedule(ctx context.Context, svc *intent.Service, interval time.Duration) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		moved := 0
+		err := svc.Do(ctx, intent.Caller{Admin: true}, func(tx *intent.Tx) (err error) {
+			moved, err = intent.Reschedule(tx)
+			return err
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			slog.Error("server: move what dead agents had", "error", err)
+		case moved > 0:
+			slog.Warn("server: moved routers and networks away from dead agents", "moved", moved)
+			continue // one look moves a limited number
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // started sets the log up and says what in the files is not used.
@@ -229,6 +266,14 @@ func intentConfig(v *config.Values) (intent.Config, error) {
 			c.TunnelRanges[t] = append(c.TunnelRanges[t], parsed)
 		}
 	}
+	var err error
+	if c.PhysicalNetworkMTUs, err = parseMTUs(v.String("ml2", "physical_network_mtus")); err != nil {
+		return c, fmt.Errorf("[ml2] physical_network_mtus: %w", err)
+	}
+	if c.NetworkVLANRanges, err = parseVLANs(v.String("ml2_type_vlan", "network_vlan_ranges")); err != nil {
+		return c, fmt.Errorf("[ml2_type_vlan] network_vlan_ranges: %w", err)
+	}
+	c.FlatNetworks = v.List("ml2_type_flat", "flat_networks")
 	mac, err := neutrino.ParseMAC(v.String("DEFAULT", "base_mac"))
 	if err != nil {
 		return c, fmt.Errorf("[DEFAULT] base_mac: %w", err)
@@ -238,6 +283,7 @@ func intentConfig(v *config.Values) (intent.Config, error) {
 	c.OverlayIPVersion = v.Int("ml2", "overlay_ip_version")
 	c.DHCPAgentsPerNetwork = v.Int("DEFAULT", "dhcp_agents_per_network")
 	c.MaxDNSNameservers, c.MaxHostRoutes = v.Int("DEFAULT", "max_dns_nameservers"), v.Int("DEFAULT", "max_subnet_host_routes")
+	c.MaxRoutes = v.Int("DEFAULT", "max_routes")
 	c.MaxAllowedAddressPair = v.Int("DEFAULT", "max_allowed_address_pair")
 	c.DNSDomain = v.String("DEFAULT", "dns_domain")
 	c.AgentDownTime = time.Duration(v.Int("DEFAULT", "agent_down_time")) * time.Second
@@ -258,6 +304,16 @@ func idRanges(s string) error {
 	for _, r := range strings.Split(s, ",") {
 		if _, err := parseRange(strings.TrimSpace(r)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// projectTypes are the types that a project's network can get by itself.
+func projectTypes(s string) error {
+	for _, t := range strings.Split(s, ",") {
+		if t = strings.TrimSpace(t); neutrino.NetworkType(t) != neutrino.VLAN && networkTypes(t) != nil {
+			return fmt.Errorf("%q is not supported; write some of gre, vxlan, geneve, vlan", t)
 		}
 	}
 	return nil

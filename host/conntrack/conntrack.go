@@ -15,18 +15,21 @@ import (
 )
 
 // Hand enforces zones in the agent's own network namespace. The table holds
-// no rules, so what is "there" is what this hand has enforced in its lifetime: a
-// fresh one dumps the table once, and deletes nothing when all is admitted.
+// no rules, so a zone is as planned when each of its entries is admitted: a
+// fresh hand dumps the table once to see that, and so does the first Read after
+// [Hand.Invalidate]. Between them a zone is what this hand has enforced.
 type Hand struct {
 	mu       sync.Mutex
 	enforced map[uint16]host.Zone
-	sets     map[string]string // members of the plan's ipsets, by name
+	stale    bool                 // the table may hold anything
+	planned  map[uint16]host.Zone // the plan's zones
+	sets     map[string]string    // members of the plan's ipsets, by name
 }
 
 var _ reconcile.Hand[uint16, host.Zone] = (*Hand)(nil)
 
 // New makes a hand that has enforced nothing yet.
-func New() *Hand { return &Hand{enforced: map[uint16]host.Zone{}} }
+func New() *Hand { return &Hand{enforced: map[uint16]host.Zone{}, stale: true} }
 
 // unknown marks a zone that was enforced once and may hold anything now.
 const unknown = "unknown"
@@ -36,11 +39,11 @@ func Same(a, b host.Zone) bool {
 	return a.Allow == b.Allow && a.Sets == b.Sets && a.Addresses == b.Addresses
 }
 
-// Expect takes in the ipsets of a new plan: the lines of its zones name them.
+// Expect takes in a new plan: its zones, and the ipsets that their lines name.
 func (h *Hand) Expect(s *host.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.sets = map[string]string{}
+	h.planned, h.sets = s.Zones, map[string]string{}
 	for k, set := range s.Sets {
 		if k.NetNS == "" {
 			h.sets[k.Name] = set.Members
@@ -48,21 +51,52 @@ func (h *Hand) Expect(s *host.State) {
 	}
 }
 
-// Read returns the zones that this hand has enforced.
-func (h *Hand) Read(context.Context) (map[uint16]host.Zone, error) {
+// Read returns the zones that hold what they were last seen or made to hold.
+func (h *Hand) Read(ctx context.Context) (map[uint16]host.Zone, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.stale {
+		if err := h.look(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return maps.Clone(h.enforced), nil
+}
+
+// look takes each planned zone without an entry to remove for enforced.
+func (h *Hand) look(ctx context.Context) error {
+	rules, sets := map[uint16]policy{}, memberSets{members: h.sets, parsed: map[string]*memberSet{}}
+	for id, z := range h.planned {
+		if p, err := parsePolicy(z, sets); err == nil { // else Apply says so
+			rules[id] = p
+		}
+	}
+	if len(rules) > 0 {
+		entries, err := dump(ctx, func(zone uint16) bool { _, ok := rules[zone]; return ok })
+		if err != nil {
+			return fmt.Errorf("conntrack: reading the table: %w", err)
+		}
+		for _, e := range doomed(entries, rules) {
+			delete(rules, e.zone)
+		}
+	}
+	for id := range rules {
+		h.enforced[id] = h.planned[id]
+	}
+	h.stale = false
+	return nil
 }
 
 // Events is nil: entries come and go with the traffic, and the rules decide
 // about new ones.
 func (h *Hand) Events() <-chan struct{} { return nil }
 
-// Invalidate makes the hand enforce every zone again.
+// Invalidate makes the next Read look at the table again. A zone that it finds
+// wrong, or that is in no plan, is to be enforced again.
 func (h *Hand) Invalidate() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.stale = true
 	for id, z := range h.enforced {
 		z.Allow = unknown
 		h.enforced[id] = z

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,25 +15,11 @@ import (
 	"pgregory.net/rapid"
 
 	"neutrino/host"
+	"neutrino/host/realtest"
 	"neutrino/reconcile"
 )
 
-const insideEnv = "NEUTRINO_TEST_INSIDE"
-
-// TestMain runs the tests again in a network namespace of their own.
-func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 || os.Getenv(insideEnv) != "" {
-		os.Exit(m.Run())
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideEnv+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Run(); err != nil {
-		os.Stderr.WriteString("in its own namespace: " + err.Error() + "\n")
-		os.Exit(1)
-	}
-}
+func TestMain(m *testing.M) { os.Exit(realtest.Main(m)) }
 
 func conn(protocol uint8, src, dst string) tuple {
 	from, to := netip.MustParseAddrPort(src), netip.MustParseAddrPort(dst)
@@ -150,9 +135,7 @@ func FuzzParseEntry(f *testing.F) {
 // table fills the kernel's table; it skips when that is not possible.
 func table(t *testing.T) {
 	t.Helper()
-	if os.Getenv(insideEnv) == "" {
-		t.Skip("SKIPPED, NOT TESTED: the kernel's connection table needs root")
-	}
+	realtest.Root(t)
 	if err := netlink.ConntrackTableFlush(netlink.ConntrackTable); err != nil {
 		t.Skipf("SKIPPED, NOT TESTED: no connection tracking here: %v", err)
 	}
@@ -249,5 +232,45 @@ func TestManyEntriesTakeOneDump(t *testing.T) {
 	apply(t, h, reconcile.Diff[uint16, host.Zone]{Put: map[uint16]host.Zone{5000: z}})
 	if got := held(t, 5000); len(got) != 250 {
 		t.Fatalf("%d entries left", len(got))
+	}
+}
+
+// The table is what there is, not what a hand remembers: a fresh hand on a
+// table that fits the plan has nothing to do, and an audit finds what came.
+func TestAHandSeesWhetherTheTableFitsThePlan(t *testing.T) {
+	table(t)
+	add(t, 4097, conn(6, "9.9.9.9:4000", "10.1.0.2:22"))
+	add(t, 4098, conn(6, "9.9.9.9:4000", "10.1.0.3:23"))
+	ssh := "ingress 4 6 22-22 any"
+	plan := &host.State{Zones: map[uint16]host.Zone{
+		4097: {Allow: ssh, Addresses: "10.1.0.2"}, 4098: {Allow: ssh, Addresses: "10.1.0.3"}, 4099: {Allow: "nonsense"},
+	}}
+	h := New()
+	h.Expect(plan)
+	wrong := func() []uint16 {
+		t.Helper()
+		have, err := h.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []uint16
+		for _, id := range []uint16{4097, 4098, 4099} {
+			if z, ok := have[id]; !ok || !Same(z, plan.Zones[id]) {
+				out = append(out, id)
+			}
+		}
+		return out
+	}
+	if got := wrong(); !slices.Equal(got, []uint16{4098, 4099}) {
+		t.Fatalf("a fresh hand finds zones %v wrong, want the one with telnet and the one that cannot be read", got)
+	}
+	apply(t, h, reconcile.Diff[uint16, host.Zone]{Put: map[uint16]host.Zone{4098: plan.Zones[4098]}})
+	add(t, 4097, conn(6, "9.9.9.9:4001", "10.1.0.2:80"))
+	if got := wrong(); !slices.Equal(got, []uint16{4099}) {
+		t.Fatalf("between audits zones %v are wrong", got)
+	}
+	h.Invalidate()
+	if got := wrong(); !slices.Equal(got, []uint16{4097, 4099}) {
+		t.Fatalf("after Invalidate zones %v are wrong, want the one with a new entry", got)
 	}
 }

@@ -18,6 +18,7 @@ const (
 	msgGet          = 1
 	msgDelete       = 2
 	attrOrig        = 1
+	attrReply       = 2
 	attrID          = 12
 	attrMaster      = 14
 	attrZone        = 18
@@ -51,13 +52,15 @@ type entry struct {
 	family   uint8
 	zone     uint16
 	tuple    tuple
+	reply    tuple // what the other side sends: its ends differ where there is NAT
 	expected bool
 	master   tuple
 	orig, id []byte
 }
 
-// dump reads the entries of the zones that are asked for, in one pass.
-func dump(ctx context.Context, wanted func(zone uint16) bool) ([]entry, error) {
+// dump reads the entries of the zones that are asked for, in one pass, and of
+// them those that all of the picks take.
+func dump(ctx context.Context, wanted func(zone uint16) bool, picks ...func(entry) bool) ([]entry, error) {
 	var err error
 	for range 5 {
 		if err := ctx.Err(); err != nil {
@@ -67,7 +70,11 @@ func dump(ctx context.Context, wanted func(zone uint16) bool) ([]entry, error) {
 		req := nl.NewNetlinkRequest(subsysConntrack<<8|msgGet, unix.NLM_F_DUMP)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
 		err = req.ExecuteIter(unix.NETLINK_NETFILTER, 0, func(msg []byte) bool {
-			if e, ok := parseEntry(msg, wanted); ok {
+			e, ok := parseEntry(msg, wanted)
+			for _, pick := range picks {
+				ok = ok && pick(e)
+			}
+			if ok {
 				out = append(out, e)
 			}
 			return true
@@ -101,11 +108,13 @@ func parseEntry(msg []byte, wanted func(zone uint16) bool) (entry, bool) {
 		return entry{}, false
 	}
 	e := entry{family: msg[0]}
-	var orig, id, master []byte
+	var orig, reply, id, master []byte
 	sound := attrs(msg[4:], func(kind uint16, v []byte) {
 		switch {
 		case kind == attrOrig:
 			orig = v
+		case kind == attrReply:
+			reply = v
 		case kind == attrID:
 			id = v
 		case kind == attrMaster:
@@ -130,6 +139,9 @@ func parseEntry(msg []byte, wanted func(zone uint16) bool) (entry, bool) {
 	var ok bool
 	if e.tuple, ok = parseTuple(orig); !ok {
 		return entry{}, false
+	}
+	if reply != nil {
+		e.reply, _ = parseTuple(reply)
 	}
 	if master != nil {
 		e.master, e.expected = parseTuple(master)

@@ -24,6 +24,11 @@ type Host struct {
 	Flows      *Fake[host.FlowKey, host.Flow]
 	Files      *Fake[string, host.File]
 	Processes  *Fake[string, host.Process]
+
+	Leases       *Fake[host.LeaseKey, host.Lease]
+	Translations *Fake[string, host.Translation]
+	Adverts      *Fake[host.AdvertKey, host.Advert]
+	Listeners    *Fake[host.ListenerKey, host.Listener]
 }
 
 // New is a host with nothing on it.
@@ -46,6 +51,11 @@ func New() *Host {
 		Flows:      NewFake[host.FlowKey, host.Flow](m),
 		Files:      NewFake[string, host.File](m),
 		Processes:  NewFake[string, host.Process](m),
+
+		Leases:       NewFake[host.LeaseKey, host.Lease](m),
+		Translations: NewFake[string, host.Translation](m),
+		Adverts:      NewFake[host.AdvertKey, host.Advert](m),
+		Listeners:    NewFake[host.ListenerKey, host.Listener](m),
 	}
 }
 
@@ -66,5 +76,7 @@ func (h *Host) State() *host.State {
 		Chains: maps.Clone(h.Chains.Items), Hooks: maps.Clone(h.Hooks.Items),
 		Zones: maps.Clone(h.Zones.Items), Flows: maps.Clone(h.Flows.Items),
 		Files: maps.Clone(h.Files.Items), Processes: maps.Clone(h.Processes.Items),
+		Leases: maps.Clone(h.Leases.Items), Translations: maps.Clone(h.Translations.Items),
+		Adverts: maps.Clone(h.Adverts.Items), Listeners: maps.Clone(h.Listeners.Items),
 	}
 }

@@ -35,7 +35,9 @@ func (c *Chains) Read(ctx context.Context) (map[host.ChainKey]host.Chain, error)
 	return have, nil
 }
 
-// Apply writes the chains, one batch for each namespace and family. A chain
+// Apply writes the chains, one batch for each namespace and family, several of
+// them at a time. A chain of which less than half changes is changed in place:
+// its other rules keep their counters. A chain
 // that is refused is an [host.ItemError]; it keeps what it held, and a new one
 // in the filter table drops everything, so that what jumps to it is not let through.
 func (c *Chains) Apply(ctx context.Context, d reconcile.Diff[host.ChainKey, host.Chain]) error {
@@ -44,13 +46,13 @@ func (c *Chains) Apply(ctx context.Context, d reconcile.Diff[host.ChainKey, host
 	if err := c.e.detect(ctx); err != nil {
 		return err
 	}
-	var errs []error
-	for p, keys := range byPlace(d.Put) {
-		errs = append(errs, c.place(ctx, chainWork{p: p, keys: keys, items: d.Put}, c.put)...)
-	}
-	for p, keys := range byPlace(d.Drop) {
-		errs = append(errs, c.place(ctx, chainWork{p: p, keys: keys, items: d.Drop}, c.drop)...)
-	}
+	puts, drops := byPlace(d.Put), byPlace(d.Drop)
+	errs := each(ctx, c.e, puts, func(p place) []error {
+		return c.place(ctx, chainWork{p: p, keys: puts[p], items: d.Put}, c.put)
+	})
+	errs = append(errs, each(ctx, c.e, drops, func(p place) []error {
+		return c.place(ctx, chainWork{p: p, keys: drops[p], items: d.Drop}, c.drop)
+	})...)
 	return errors.Join(errs...)
 }
 
@@ -65,6 +67,7 @@ type chainWork struct {
 	im    *image
 	keys  []host.ChainKey
 	items map[host.ChainKey]host.Chain
+	edits map[int][]string // commands that change a chain in place, by the index of its key
 }
 
 func byPlace(items map[host.ChainKey]host.Chain) map[place][]host.ChainKey {
@@ -99,22 +102,35 @@ func (c *Chains) place(ctx context.Context, w chainWork, do func(context.Context
 	return c.e.collect(w.p, j.errors(func(i int) host.ItemError { return item(w.keys[i]) }), err)
 }
 
-// put applies a place's chains.
+// put applies a place's chains. One that cannot be changed in place is written
+// as a whole.
 func (c *Chains) put(ctx context.Context, w chainWork) (*job, error) {
 	j := &job{failed: map[int]error{}}
+	w.edits = map[int][]string{}
 	var items []int
 	for i, k := range w.keys {
 		if err := c.e.check(k, w.items[k]); err != nil {
 			j.failed[i] = err
-		} else if held, ok := w.im.table(k.Table).chains[k.Chain]; !ok || held != c.e.normal(w.items[k].Rules) {
-			items = append(items, i)
-		} else {
-			w.im.table(k.Table).chains[k.Chain] = w.items[k].Rules // same rules, other spelling
+			continue
+		}
+		chains := w.im.table(k.Table).chains
+		held, exists := chains[k.Chain]
+		want := c.e.normal(w.items[k].Rules)
+		if exists && c.e.normal(held) == want {
+			chains[k.Chain] = w.items[k].Rules // same rules, other spelling
+			continue
+		}
+		items = append(items, i)
+		if exists {
+			w.edits[i] = c.e.edit(k.Chain, c.e.normal(held), w.items[k].Rules)
 		}
 	}
 	j.render = func(items []int) *batch { return c.render(w, items) }
 	j.apply = func(ctx context.Context, text string) error { return c.e.restore(ctx, w.p, text) }
 	err := j.run(ctx, items)
+	if again := w.whole(j); err == nil && len(again) > 0 {
+		err = j.run(ctx, again)
+	}
 	if err == nil && len(j.failed) > 0 {
 		if b := c.render(w, nil); len(b.lines) > 0 && len(j.done) == 0 {
 			err = j.apply(ctx, b.text())
@@ -127,9 +143,23 @@ func (c *Chains) put(ctx context.Context, w chainWork) (*job, error) {
 	return j, err
 }
 
-// render declares the items' chains, which empties them, and fills them. A
-// chain of the same diff that is not among the items and does not exist yet is
-// declared closed: others may jump to it.
+// whole takes the edits away from the failed chains that had some, and returns
+// those chains: somebody may have changed what an edit rests on.
+func (w chainWork) whole(j *job) []int {
+	var again []int
+	for i := range w.keys {
+		if j.failed[i] != nil && w.edits[i] != nil {
+			again = append(again, i)
+			delete(j.failed, i)
+			delete(w.edits, i)
+		}
+	}
+	return again
+}
+
+// render edits the items' chains, or declares them, which empties them, and
+// fills them. A chain of the same diff that is not among the items and does not
+// exist yet is declared closed: others may jump to it.
 func (c *Chains) render(w chainWork, items []int) *batch {
 	in := make([]bool, len(w.keys))
 	for _, i := range items {
@@ -147,22 +177,35 @@ func (c *Chains) render(w chainWork, items []int) *batch {
 	for _, t := range tables {
 		b.add(-1, "*"+t)
 		for _, i := range byTable[t] {
-			b.add(i, ":"+w.keys[i].Chain+" - [0:0]")
+			if w.edits[i] == nil {
+				b.add(i, ":"+w.keys[i].Chain+" - [0:0]")
+			}
 		}
 		for _, i := range byTable[t] {
-			k := w.keys[i]
 			switch {
-			case in[i] && w.items[k].Rules != "":
-				for rule := range strings.SplitSeq(w.items[k].Rules, "\n") {
-					b.add(i, "-A "+k.Chain+" "+c.e.wire(rule))
-				}
-			case !in[i] && t == "filter":
-				b.add(-1, "-A "+k.Chain+" -j DROP")
+			case in[i]:
+				c.fill(b, w, i)
+			case t == "filter":
+				b.add(-1, "-A "+w.keys[i].Chain+" -j DROP")
 			}
 		}
 		b.add(-1, "COMMIT")
 	}
 	return b
+}
+
+// fill adds the commands that give a chain its rules.
+func (c *Chains) fill(b *batch, w chainWork, i int) {
+	k := w.keys[i]
+	if w.edits[i] != nil {
+		for _, command := range w.edits[i] {
+			b.add(i, command)
+		}
+		return
+	}
+	for _, rule := range rulesOf(w.items[k].Rules) {
+		b.add(i, "-A "+k.Chain+" "+c.e.wire(rule))
+	}
 }
 
 // drop empties all of a place's chains first, so that they no longer refer to

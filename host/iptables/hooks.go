@@ -77,6 +77,14 @@ type appliedHook struct {
 	order int
 }
 
+// wasApplied is how a hook was applied, by its normal form.
+func (e *Engine) wasApplied(k host.HookKey) (appliedHook, bool) {
+	e.placesMu.Lock()
+	defer e.placesMu.Unlock()
+	was, ok := e.applied[k]
+	return was, ok
+}
+
 // normalHook is a hook's key with its rule in normal form.
 func (e *Engine) normalHook(k host.HookKey) host.HookKey {
 	k.Rule = normalise(k.Rule, e.names)
@@ -110,11 +118,7 @@ func (h *Hooks) Apply(ctx context.Context, d reconcile.Diff[host.HookKey, host.H
 	for k := range d.Drop {
 		places[place{k.NetNS, k.Family}] = true
 	}
-	var errs []error
-	for p := range places {
-		errs = append(errs, h.place(ctx, p, d)...)
-	}
-	return errors.Join(errs...)
+	return errors.Join(each(ctx, h.e, places, func(p place) []error { return h.place(ctx, p, d) })...)
 }
 
 // Events signals that somebody else changed rules.
@@ -142,6 +146,8 @@ func (h *Hooks) place(ctx context.Context, p place, d reconcile.Diff[host.HookKe
 	if err != nil {
 		err = fmt.Errorf("iptables: hooks of %v: %w", p, err)
 	}
+	h.e.placesMu.Lock()
+	defer h.e.placesMu.Unlock()
 	for _, i := range j.done {
 		if v, put := d.Put[keys[i]]; put {
 			h.e.applied[h.e.normalHook(keys[i])] = appliedHook{keys[i].Rule, v.Order}
@@ -294,7 +300,7 @@ func (ed *edit) addPresent(like host.HookKey) {
 		}
 		like.Rule = rule
 		order := n
-		if was, known := ed.e.applied[like]; known {
+		if was, known := ed.e.wasApplied(like); known {
 			order = was.order
 		}
 		n++

@@ -48,9 +48,12 @@ type Engine struct {
 	ids     map[string]uint64              // inode of each namespace as last seen
 	applied map[host.HookKey]appliedHook   // by the rule's normal form
 
-	dirtyMu  sync.Mutex
-	dirty    map[string]bool // namespaces whose image is no longer true
-	dirtyAll bool
+	placesMu sync.Mutex // guards images and applied while several places are written
+
+	dirtyMu   sync.Mutex
+	dirty     map[string]bool // namespaces whose image is no longer true
+	dirtyAll  bool
+	dirtySets bool
 }
 
 // place is one namespace and family: what one iptables-restore can reach.
@@ -102,6 +105,14 @@ func (e *Engine) Invalidate() {
 	e.dirtyMu.Unlock()
 }
 
+// Recheck makes the next Read ask the kernel for the sets alone: it announces
+// no change of them.
+func (e *Engine) Recheck() {
+	e.dirtyMu.Lock()
+	e.dirtySets = true
+	e.dirtyMu.Unlock()
+}
+
 // Close ends the watching of events. An engine needs it only when it is given
 // up before its process ends.
 func (e *Engine) Close() { e.watch.close() }
@@ -125,8 +136,8 @@ func (e *Engine) spoil(ns string) {
 // read, so a change that comes while reading counts for the next time.
 func (e *Engine) forget() {
 	e.dirtyMu.Lock()
-	all, dirty := e.dirtyAll, e.dirty
-	e.dirtyAll, e.dirty = false, map[string]bool{}
+	all, dirty, silent := e.dirtyAll, e.dirty, e.dirtySets
+	e.dirtyAll, e.dirty, e.dirtySets = false, map[string]bool{}, false
 	e.dirtyMu.Unlock()
 	if all {
 		clear(e.images)
@@ -134,7 +145,7 @@ func (e *Engine) forget() {
 		return
 	}
 	maps.DeleteFunc(e.images, func(p place, _ *image) bool { return dirty[p.ns] })
-	maps.DeleteFunc(e.sets, func(ns string, _ map[string]host.Set) bool { return dirty[ns] })
+	maps.DeleteFunc(e.sets, func(ns string, sets map[string]host.Set) bool { return dirty[ns] || silent && len(sets) > 0 })
 }
 
 // namespaces lists the namespaces that exist now, the own one first. What was
@@ -178,11 +189,14 @@ func (e *Engine) load(ctx context.Context) error {
 	return e.readAll(ctx, missing)
 }
 
+// parallel is how many tools run at a time.
+const parallel = 4
+
 // readAll reads places, a few at a time: each costs a process.
 func (e *Engine) readAll(ctx context.Context, places []place) error {
 	found := make([]*image, len(places))
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(4)
+	g.SetLimit(parallel)
 	for i, p := range places {
 		g.Go(func() error {
 			im, err := e.readPlace(gctx, p)
@@ -217,6 +231,8 @@ func (e *Engine) readPlace(ctx context.Context, p place) (*image, error) {
 
 // image is what a place holds, as far as it concerns us.
 func (e *Engine) image(ctx context.Context, p place) (*image, error) {
+	e.placesMu.Lock()
+	defer e.placesMu.Unlock()
 	if im := e.images[p]; im != nil {
 		return im, nil
 	}
@@ -230,6 +246,34 @@ func (e *Engine) image(ctx context.Context, p place) (*image, error) {
 		return nil, &host.Absent{What: "namespace " + p.ns}
 	}
 	return e.images[p], nil
+}
+
+// each works on places, a few at a time. What is not known of them is read first.
+func each[V any](ctx context.Context, e *Engine, places map[place]V, f func(p place) []error) []error {
+	var missing []place
+	for p := range places {
+		if e.images[p] == nil && e.exists(p.ns) {
+			missing = append(missing, p)
+		}
+	}
+	if err := e.readAll(ctx, missing); err != nil {
+		return []error{err}
+	}
+	var mu sync.Mutex
+	var errs []error
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for p := range places {
+		g.Go(func() error {
+			failed := f(p)
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, failed...)
+			return nil
+		})
+	}
+	_ = g.Wait() // its functions return none
+	return errs
 }
 
 // ours says whether a chain is ours by its name.

@@ -42,7 +42,7 @@ const (
 )
 
 // kernel is an engine on this process's own network namespace.
-func kernel(t *testing.T, namespaces ...string) *Engine {
+func kernel(t testing.TB, namespaces ...string) *Engine {
 	t.Helper()
 	if os.Getenv(insideEnv) == "" {
 		t.Skip("SKIPPED, NOT TESTED: iptables on the real kernel needs root")
@@ -63,7 +63,7 @@ func kernel(t *testing.T, namespaces ...string) *Engine {
 	return engine(t, namespaces...)
 }
 
-func engine(t *testing.T, namespaces ...string) *Engine {
+func engine(t testing.TB, namespaces ...string) *Engine {
 	e := New(Options{
 		Prefixes: []string{prefix, "neutron-l3-agent-", "neutron-dhcp-age-"}, Chains: []string{top, "neutron-postrouting-bottom"},
 		Namespaces: func() []string { return namespaces },
@@ -72,7 +72,7 @@ func engine(t *testing.T, namespaces ...string) *Engine {
 	return e
 }
 
-func sh(t *testing.T, script string) string {
+func sh(t testing.TB, script string) string {
 	t.Helper()
 	out, err := exec.Command("sh", "-ec", script).CombinedOutput()
 	if err != nil {
@@ -81,7 +81,7 @@ func sh(t *testing.T, script string) string {
 	return string(out)
 }
 
-func ctx(t *testing.T) context.Context {
+func ctx(t testing.TB) context.Context {
 	c, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
 	return c
@@ -113,7 +113,7 @@ func (w wanted) set(name, family string, members ...string) {
 		Why: host.Why{Feature: "firewall", Object: "group/" + name}}
 }
 
-func converge(t *testing.T, e *Engine, w wanted) reconcile.Result {
+func converge(t testing.TB, e *Engine, w wanted) reconcile.Result {
 	t.Helper()
 	steps := []reconcile.Step[wanted]{
 		&reconcile.Part[wanted, host.SetKey, host.Set]{Name: "sets", Hand: e.Sets(), Same: SameSet,
@@ -128,7 +128,7 @@ func converge(t *testing.T, e *Engine, w wanted) reconcile.Result {
 }
 
 // clean syncs and wants no problem.
-func clean(t *testing.T, e *Engine, w wanted) reconcile.Result {
+func clean(t testing.TB, e *Engine, w wanted) reconcile.Result {
 	t.Helper()
 	r := converge(t, e, w)
 	for _, p := range r.Problems {

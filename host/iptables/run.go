@@ -8,12 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
-	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
+	"neutrino/host/inside"
 )
 
 // refused is a tool's answer that it did not do what it was told.
@@ -64,35 +62,12 @@ func (e *Engine) run(ctx context.Context, ns, stdin string, argv ...string) (str
 }
 
 // inside calls f in a namespace. A child inherits the namespace of the thread
-// that starts it. The thread is left locked, so it dies with its goroutine and
-// never runs anything else in the wrong namespace.
-// The first thread of a process cannot die, and is what others see of it, so it
-// never enters: it is held while another one does.
+// that starts it.
 func (e *Engine) inside(ns string, f func() error) error {
 	if ns == "" {
 		return f()
 	}
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			defer runtime.UnlockOSThread()
-			done <- e.inside(ns, f)
-			return
-		}
-		handle, err := netns.GetFromPath(filepath.Join(e.o.NetNSDir, ns))
-		if err != nil {
-			done <- fmt.Errorf("namespace %s: %w", ns, err)
-			return
-		}
-		defer handle.Close()
-		if err := netns.Set(handle); err != nil {
-			done <- fmt.Errorf("entering namespace %s: %w", ns, err)
-			return
-		}
-		done <- f()
-	}()
-	return <-done
+	return inside.Namespace(filepath.Join(e.o.NetNSDir, ns), f)
 }
 
 // find looks a tool up. A service's PATH often lacks the directories of root's tools.

@@ -53,7 +53,7 @@ func (s *Sets) Invalidate() { s.e.Invalidate() }
 func (s *Sets) load(ctx context.Context, namespaces []string) error {
 	found := make([]map[string]host.Set, len(namespaces))
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(4)
+	g.SetLimit(parallel)
 	for i, ns := range namespaces {
 		if s.e.sets[ns] != nil {
 			continue

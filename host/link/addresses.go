@@ -1,11 +1,14 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
-	"sort"
+	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -36,7 +39,12 @@ func (h addresses) Read(ctx context.Context) (map[host.AddressKey]host.Address, 
 	return out, nil
 }
 
-// Apply adds and removes addresses.
+// SameAddress reports whether two addresses need no change: all that there is
+// to an address is its key.
+func SameAddress(_, _ host.Address) bool { return true }
+
+// Apply adds and removes addresses. Those that are added and have Announce are
+// announced from then on, in the background.
 func (h addresses) Apply(ctx context.Context, d reconcile.Diff[host.AddressKey, host.Address]) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,55 +59,91 @@ func (h addresses) Apply(ctx context.Context, d reconcile.Diff[host.AddressKey, 
 			bad = append(bad, &host.ItemError{Item: fmt.Sprintf("address %s on %s in %s", k.Prefix, k.Device, k.NetNS), Why: why, Err: err})
 		}
 	}
+	w := &addressing{Hands: h.Hands, devices: map[host.LinkKey]netlink.Link{}, there: h.addressed()}
 	for _, k := range addressKeys(d.Drop) {
-		note(k, d.Drop[k].Why, h.dropAddress(k))
+		note(k, d.Drop[k].Why, w.drop(k))
 	}
+	var added []host.AddressKey
 	for _, k := range addressKeys(d.Put) {
-		note(k, d.Put[k].Why, h.putAddress(k))
+		err := w.put(k)
+		note(k, d.Put[k].Why, err)
+		if err == nil && d.Put[k].Announce && !w.there[k] {
+			added = append(added, k)
+		}
 	}
-	return errors.Join(append(bad, h.settle(ctx, touched))...)
+	err := errors.Join(append(bad, h.settle(ctx, touched))...)
+	h.tell.add(added)
+	return err
+}
+
+// addressed are the addresses that were last read.
+func (h *Hands) addressed() map[host.AddressKey]bool {
+	out := map[host.AddressKey]bool{}
+	for _, p := range h.places {
+		for _, k := range p.facts.addrs {
+			out[k] = true
+		}
+	}
+	return out
 }
 
 // addressKeys are in order: of two addresses in one subnet the first is the
 // primary one, the same on every run.
 func addressKeys(m map[host.AddressKey]host.Address) []host.AddressKey {
-	out := make([]host.AddressKey, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Slice(out, func(i, j int) bool { return fmt.Sprint(out[i]) < fmt.Sprint(out[j]) })
-	return out
+	return slices.SortedFunc(maps.Keys(m), func(a, b host.AddressKey) int {
+		return cmp.Or(strings.Compare(a.NetNS, b.NetNS), strings.Compare(a.Device, b.Device), strings.Compare(a.Prefix, b.Prefix))
+	})
 }
 
-func (h *Hands) putAddress(k host.AddressKey) error {
+// addressing is one Apply: a device is looked up once for all its addresses.
+type addressing struct {
+	*Hands
+	devices map[host.LinkKey]netlink.Link
+	there   map[host.AddressKey]bool
+}
+
+func (w *addressing) device(p *place, name string) (netlink.Link, error) {
+	k := host.LinkKey{NetNS: p.name, Name: name}
+	if l := w.devices[k]; l != nil {
+		return l, nil
+	}
+	l, err := p.nl.LinkByName(name)
+	if err == nil {
+		w.devices[k] = l
+	}
+	return l, err
+}
+
+func (w *addressing) put(k host.AddressKey) error {
 	prefix, err := netip.ParsePrefix(k.Prefix)
 	if err != nil {
 		return err
 	}
-	p, err := h.place(k.NetNS)
+	p, err := w.place(k.NetNS)
 	if err != nil {
 		return err
 	}
-	l, err := p.nl.LinkByName(k.Device)
+	l, err := w.device(p, k.Device)
 	if notFound(err) {
 		return &host.Absent{What: linkItem(host.LinkKey{NetNS: k.NetNS, Name: k.Device})}
 	}
 	if err != nil {
 		return err
 	}
-	if _, ours := parseMark(h.options.AliasPrefix, l.Attrs().Alias); k.NetNS == "" && !ours {
+	if _, ours := parseMark(w.options.AliasPrefix, l.Attrs().Alias); k.NetNS == "" && !ours {
 		return fmt.Errorf("device %s is not ours", k.Device)
 	}
 	return p.nl.AddrReplace(l, address(prefix))
 }
 
-func (h *Hands) dropAddress(k host.AddressKey) error {
+func (w *addressing) drop(k host.AddressKey) error {
+	w.tell.remove(k)
 	prefix, err := netip.ParsePrefix(k.Prefix)
-	p := h.places[k.NetNS]
+	p := w.places[k.NetNS]
 	if err != nil || p == nil {
 		return nil // gone with its namespace
 	}
-	l, err := p.nl.LinkByName(k.Device)
+	l, err := w.device(p, k.Device)
 	if err == nil {
 		err = p.nl.AddrDel(l, address(prefix))
 	}

@@ -162,11 +162,7 @@ func (p *place) scanRoutes(f *facts, devices map[int]string) error {
 			if prefix, ok := toPrefix(r.Dst); ok && prefix.Bits() > 0 {
 				k.Dst = prefix.String()
 			}
-			v := host.Route{Device: devices[r.LinkIndex]}
-			if r.Gw != nil {
-				v.Via = r.Gw.String()
-			}
-			f.routes[k] = v
+			f.routes[k] = gateways(r, devices)
 		}
 	}
 	return nil

@@ -38,6 +38,7 @@ type Hands struct {
 	options Options
 	events  chan struct{}
 	kick    chan struct{}
+	tell    *announcer
 
 	mu       sync.Mutex
 	watching *watcher // nil without Run
@@ -58,8 +59,10 @@ func New(o Options) *Hands {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Hands{options: o, events: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+	h := &Hands{options: o, events: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		places: map[string]*place{}, sysctls: map[host.SysctlKey]bool{}}
+	h.tell = newAnnouncer(h.path, o.Logger)
+	return h
 }
 
 // Events gets a value, without pressing, when somebody else changed a
@@ -81,8 +84,10 @@ func (h *Hands) stale() {
 	}
 }
 
-// Close lets go of every namespace that the hands keep open.
+// Close lets go of every namespace that the hands keep open, and announces no
+// address any more.
 func (h *Hands) Close() {
+	h.tell.close()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for name, p := range h.places {

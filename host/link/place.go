@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"neutrino/host/inside"
 )
 
 // errNoNamespace is a name in the directory of namespaces that holds none, as
@@ -112,22 +113,12 @@ func (p *place) close() {
 	}
 }
 
-// in runs a function in the namespace, on a thread that dies after it: a
-// thread that failed to come back would do the wrong thing later.
+// in runs a function in the namespace, on a thread that dies after it.
 func (p *place) in(f func() error) error {
 	if p.name == "" {
 		return f()
 	}
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if err := netns.Set(p.fd); err != nil {
-			done <- fmt.Errorf("enter namespace %s: %w", p.name, err)
-			return
-		}
-		done <- f()
-	}()
-	return <-done
+	return inside.Namespace(fmt.Sprintf("/proc/self/fd/%d", p.fd), f)
 }
 
 // create makes a named namespace as ip-netns(8) does: a shared mount point, a
@@ -145,23 +136,19 @@ func (h *Hands) create(name string) error {
 		return err
 	}
 	_ = f.Close()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends in the new namespace
-		done <- func() error {
-			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("unshare: %w", err)
-			}
-			if err := prepare(); err != nil {
-				return err
-			}
-			if err := unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, ""); err != nil {
-				return fmt.Errorf("mount on %s: %w", path, err)
-			}
-			return nil
-		}()
-	}()
-	if err := <-done; err != nil {
+	err = inside.Made(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("unshare: %w", err)
+		}
+		if err := prepare(); err != nil {
+			return err
+		}
+		if err := unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount on %s: %w", path, err)
+		}
+		return nil
+	})
+	if err != nil {
 		_ = os.Remove(path)
 		return err
 	}

@@ -1,12 +1,16 @@
 package link
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -108,14 +112,11 @@ func (h *Hands) dropRoute(k host.RouteKey, have host.Route) error {
 }
 
 func (p *place) route(k host.RouteKey, v host.Route) (*netlink.Route, error) {
-	l, err := p.nl.LinkByName(v.Device)
-	if notFound(err) {
-		return nil, &host.Absent{What: linkItem(host.LinkKey{NetNS: k.NetNS, Name: v.Device})}
-	}
+	hops, err := p.hops(v)
 	if err != nil {
 		return nil, err
 	}
-	r := &netlink.Route{LinkIndex: l.Attrs().Index, Protocol: unix.RTPROT_STATIC, Table: unix.RT_TABLE_MAIN, Family: netlink.FAMILY_V4}
+	r := &netlink.Route{Protocol: unix.RTPROT_STATIC, Table: unix.RT_TABLE_MAIN, Family: netlink.FAMILY_V4}
 	all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	if k.IPv6 {
 		r.Family, all = netlink.FAMILY_V6, netip.PrefixFrom(netip.IPv6Unspecified(), 0)
@@ -127,15 +128,73 @@ func (p *place) route(k host.RouteKey, v host.Route) (*netlink.Route, error) {
 		}
 	}
 	r.Dst = toIPNet(dst)
-	switch {
-	case v.Via != "":
-		if r.Gw = net.ParseIP(v.Via); r.Gw == nil {
-			return nil, fmt.Errorf("gateway %q is no address", v.Via)
-		}
-	case !k.IPv6:
+	if len(hops) == 1 {
+		r.LinkIndex, r.Gw = hops[0].LinkIndex, hops[0].Gw
+	} else {
+		r.MultiPath = hops
+	}
+	if v.Via == "" && !k.IPv6 {
 		r.Scope = netlink.SCOPE_LINK
 	}
 	return r, nil
+}
+
+// hops are a route's gateways with their devices: one device for all, or one
+// for each.
+func (p *place) hops(v host.Route) ([]*netlink.NexthopInfo, error) {
+	vias, devices := strings.Split(v.Via, ","), strings.Split(v.Device, ",")
+	if len(devices) != 1 && len(devices) != len(vias) {
+		return nil, fmt.Errorf("%d devices for %d gateways", len(devices), len(vias))
+	}
+	var out []*netlink.NexthopInfo
+	for i, via := range vias {
+		device := devices[min(i, len(devices)-1)]
+		l, err := p.nl.LinkByName(device)
+		if notFound(err) {
+			return nil, &host.Absent{What: linkItem(host.LinkKey{NetNS: p.name, Name: device})}
+		}
+		if err != nil {
+			return nil, err
+		}
+		hop := &netlink.NexthopInfo{LinkIndex: l.Attrs().Index}
+		if via != "" {
+			if hop.Gw = net.ParseIP(via); hop.Gw == nil {
+				return nil, fmt.Errorf("gateway %q is no address", via)
+			}
+		}
+		out = append(out, hop)
+	}
+	return out, nil
+}
+
+// gateways is how a route that was read goes, as a plan writes it: several
+// gateways in the order of their addresses.
+func gateways(r netlink.Route, devices map[int]string) host.Route {
+	if len(r.MultiPath) == 0 {
+		v := host.Route{Device: devices[r.LinkIndex]}
+		if r.Gw != nil {
+			v.Via = r.Gw.String()
+		}
+		return v
+	}
+	hops := slices.Clone(r.MultiPath)
+	slices.SortFunc(hops, func(a, b *netlink.NexthopInfo) int {
+		return cmp.Or(bytes.Compare(a.Gw.To16(), b.Gw.To16()), a.LinkIndex-b.LinkIndex)
+	})
+	var vias, names []string
+	one := true
+	for _, hop := range hops {
+		via := ""
+		if hop.Gw != nil {
+			via = hop.Gw.String()
+		}
+		vias, names = append(vias, via), append(names, devices[hop.LinkIndex])
+		one = one && hop.LinkIndex == hops[0].LinkIndex
+	}
+	if one {
+		names = names[:1]
+	}
+	return host.Route{Via: strings.Join(vias, ","), Device: strings.Join(names, ",")}
 }
 
 func toIPNet(p netip.Prefix) *net.IPNet {

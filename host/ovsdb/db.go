@@ -24,10 +24,11 @@ const (
 
 // The keys in external_ids that say what is ours.
 const (
-	markOwner = "neutrino"      // Bridge, Port: the object that the row is for
-	markMade  = "neutrino-made" // Bridge: we made the row, nobody else did
-	markKeys  = "neutrino-keys" // Bridge: other_config keys of ours, comma separated
-	markVIF   = "neutrino-vif"  // Port of a VIF: the same for a VIF that a plan has
+	markOwner  = "neutrino"         // Bridge, Port: the object that the row is for
+	markMade   = "neutrino-made"    // Bridge: we made the row, nobody else did
+	markKeys   = "neutrino-keys"    // Bridge: other_config keys of ours, comma separated
+	markDevice = "neutrino-ifindex" // Port: index of the device that it was added with
+	markVIF    = "neutrino-vif"     // Port of a VIF: the same for a VIF that a plan has
 )
 
 // Options say which database the hand works on.

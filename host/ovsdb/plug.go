@@ -31,6 +31,11 @@ func (d *DB) PlugVIF(ctx context.Context, p Plug) error {
 	if err != nil {
 		return err
 	}
+	if i := x.ifaces[p.Device]; i != nil && i.externalIDs["iface-id"] == p.PortID {
+		if x, err = d.release(ctx, x, []string{p.Device}); err != nil {
+			return err
+		}
+	}
 	bridge := x.bridges[p.Bridge]
 	if bridge == nil {
 		return fmt.Errorf("ovsdb: plug %s: there is no bridge %s", p.Device, p.Bridge)
@@ -39,7 +44,9 @@ func (d *DB) PlugVIF(ctx context.Context, p Plug) error {
 	switch {
 	case port == nil || iface == nil:
 		row := deadColumns()
-		row["name"] = p.Device
+		marks := map[string]string{}
+		noteDevice(marks, p.Device)
+		row["name"], row["external_ids"] = p.Device, wireMap(marks)
 		row["interfaces"] = wireNamed(t.insert(tableInterface, map[string]any{"name": p.Device, "external_ids": wireMap(p.externalIDs())}))
 		t.mutate(tableBridge, bridge.uuid, [3]any{"ports", "insert", wireSet(wireNamed(t.insert(tablePort, row)))})
 		t.takeUp = true

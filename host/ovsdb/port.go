@@ -25,9 +25,14 @@ func (h ports) Read(ctx context.Context) (map[string]host.OVSPort, error) {
 	}
 	out := map[string]host.OVSPort{}
 	for name, p := range x.ports {
-		if p.externalIDs[markOwner] != "" {
-			out[name] = x.port(p)
+		if p.externalIDs[markOwner] == "" {
+			continue
 		}
+		v := x.port(p)
+		if replaced(p) {
+			v.Error = "its device was replaced by another of the same name"
+		}
+		out[name] = v
 	}
 	return out, nil
 }
@@ -64,6 +69,9 @@ const notAccess = 0xffff
 func (h ports) Apply(ctx context.Context, diff reconcile.Diff[string, host.OVSPort]) error {
 	x, err := h.db.look(ctx)
 	if err != nil {
+		return err
+	}
+	if x, err = h.db.release(ctx, x, keysOf(diff.Put)); err != nil {
 		return err
 	}
 	var changes []change
@@ -114,7 +122,11 @@ func (x *index) putPort(t *txn, name string, want host.OVSPort) {
 		}
 		iface["name"], port["name"] = name, name
 		port["interfaces"] = wireNamed(t.insert(tableInterface, iface))
-		port["external_ids"] = wireMap(map[string]string{markOwner: owner})
+		marks := map[string]string{markOwner: owner}
+		if want.Type == "" {
+			noteDevice(marks, name)
+		}
+		port["external_ids"] = wireMap(marks)
 		t.mutate(tableBridge, bridge.uuid, [3]any{"ports", "insert", wireSet(wireNamed(t.insert(tablePort, port)))})
 		t.takeUp = true
 		return

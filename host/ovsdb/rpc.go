@@ -41,6 +41,9 @@ type request struct {
 // finds its own writes in the cache.
 type conn struct {
 	nc net.Conn
+	// writing is held for one message. It is not mu: while the server has
+	// something for us it reads nothing, so a writer may wait for the reader.
+	writing sync.Mutex
 
 	mu      sync.Mutex
 	next    uint64
@@ -79,7 +82,9 @@ func (c *conn) serve(update func(params json.RawMessage) error) error {
 		case "":
 			c.reply(m)
 		case "echo":
-			err = c.write(map[string]any{"result": m.Params, "error": nil, "id": m.ID})
+			// Apart, because the reader must not wait for a writer. One that fails
+			// ends the connection all the same: the server hears no answer.
+			go func() { _ = c.write(map[string]any{"result": m.Params, "error": nil, "id": m.ID}) }()
 		case "update":
 			err = update(m.Params)
 		}
@@ -145,8 +150,8 @@ func (c *conn) write(v any) error {
 	if err != nil {
 		return fmt.Errorf("ovsdb: encode: %w", err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	if err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return fmt.Errorf("ovsdb: write: %w", err)
 	}

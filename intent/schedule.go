@@ -1,0 +1,251 @@
+package intent
+
+import (
+	"slices"
+
+	"neutrino"
+	"neutrino/store"
+)
+
+// readyAgents are the agents of the type that work may be given to now.
+func readyAgents(tx *Tx, agentType string) []*neutrino.Agent {
+	var list []*neutrino.Agent
+	for a := range store.All(tx.Tx, store.Agents) {
+		if a.AgentType == agentType && ready(tx, a) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+func ready(tx *Tx, a *neutrino.Agent) bool {
+	return a.AdminStateUp && AgentAlive(a, tx.Now, tx.Config.AgentDownTime)
+}
+
+// placeRouter gives a router with ports a host, and binds those of its ports
+// there that are not yet. A router stays on the host that it has, unless that
+// cannot have one of its networks and another can.
+func placeRouter(tx *Tx, r *neutrino.Router) error {
+	list := routerPorts(tx, r.ID)
+	if len(list) == 0 {
+		return nil
+	}
+	b, bound := store.Get(tx.Tx, store.RouterBindings, r.ID)
+	if bound && reaches(tx, b.Host, list) {
+		return bindRouter(tx, list, b.Host)
+	}
+	if a := leastRouters(tx, r, list); a != nil {
+		return moveRouter(tx, r, a)
+	}
+	if bound {
+		return bindRouter(tx, list, b.Host) // what fails, fails alone
+	}
+	return nil
+}
+
+// reaches reports whether the host, alive or not, is made for all networks of
+// the ports.
+func reaches(tx *Tx, host string, list []*neutrino.Port) bool {
+	h, ok := store.Peek(tx.Tx, store.Hosts, neutrino.ID(host))
+	return ok && !slices.ContainsFunc(list, func(p *neutrino.Port) bool {
+		n, ok := store.Peek(tx.Tx, store.Networks, p.NetworkID)
+		return !ok || !carries(h, n)
+	})
+}
+
+// leastRouters is the ready L3 agent with the fewest routers whose host can have
+// the router's ports and has not got the router; nil if none.
+func leastRouters(tx *Tx, r *neutrino.Router, list []*neutrino.Port) *neutrino.Agent {
+	best, least := (*neutrino.Agent)(nil), 0
+	b, bound := store.Peek(tx.Tx, store.RouterBindings, r.ID)
+	for _, a := range readyAgents(tx, neutrino.AgentL3) {
+		if len(r.AvailabilityZoneHints) > 0 && !slices.Contains(r.AvailabilityZoneHints, a.AvailabilityZone) {
+			continue
+		}
+		if bound && b.Host == a.Host || !canRun(tx, a.Host, list) {
+			continue
+		}
+		load := store.Count(tx.Tx, store.RouterBindingsByHost, a.Host)
+		if best == nil || load < least || load == least && a.Host < best.Host {
+			best, least = a, load
+		}
+	}
+	return best
+}
+
+// canRun reports whether the host can have all the ports now.
+func canRun(tx *Tx, host string, list []*neutrino.Port) bool {
+	return !slices.ContainsFunc(list, func(p *neutrino.Port) bool {
+		n, ok := store.Peek(tx.Tx, store.Networks, p.NetworkID)
+		if ok {
+			_, ok = capable(tx, host, n)
+		}
+		return !ok
+	})
+}
+
+// moveRouter makes the agent's host the router's, with all its ports.
+func moveRouter(tx *Tx, r *neutrino.Router, to *neutrino.Agent) error {
+	store.Exists(tx.Tx, store.Agents, to.ID) // it may not be deleted meanwhile
+	store.Get(tx.Tx, store.RouterBindings, r.ID)
+	store.Put(tx.Tx, store.RouterBindings, &neutrino.RouterBinding{RouterID: r.ID, Host: to.Host})
+	floatingIPsDown(tx, r.ID)
+	return bindRouter(tx, routerPorts(tx, r.ID), to.Host)
+}
+
+// bindRouter binds the ports to the host, "" for none.
+func bindRouter(tx *Tx, list []*neutrino.Port, host string) error {
+	for _, p := range list {
+		if p.HostID == host && p.VIFType != neutrino.VIFBindingFailed {
+			continue
+		}
+		if err := moveTo(tx, p, host); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// floatingIPsDown says of the router's floating IPs that no host has them yet.
+func floatingIPsDown(tx *Tx, router neutrino.ID) {
+	for _, found := range slices.Collect(store.By(tx.Tx, store.FloatingIPsByRouter, string(router))) {
+		if found.Status == neutrino.FloatingIPDown {
+			continue
+		}
+		store.Get(tx.Tx, store.FloatingIPs, found.ID)
+		f := *found
+		f.Status = neutrino.FloatingIPDown
+		store.Put(tx.Tx, store.FloatingIPs, &f)
+	}
+}
+
+// unscheduleRouter takes a router from its host; it waits for another.
+func unscheduleRouter(tx *Tx, r *neutrino.Router) error {
+	store.Get(tx.Tx, store.RouterBindings, r.ID)
+	store.Delete(tx.Tx, store.RouterBindings, r.ID)
+	floatingIPsDown(tx, r.ID)
+	return bindRouter(tx, routerPorts(tx, r.ID), "")
+}
+
+// scheduleRouters finds a host for routers that have ports and none.
+func scheduleRouters(tx *Tx) error {
+	done := 0
+	for _, found := range slices.Collect(store.All(tx.Tx, store.Routers)) {
+		if _, bound := store.Peek(tx.Tx, store.RouterBindings, found.ID); bound {
+			continue
+		}
+		list := routerPorts(tx, found.ID)
+		if len(list) == 0 || leastRouters(tx, found, list) == nil {
+			continue
+		}
+		store.Get(tx.Tx, store.Routers, found.ID) // nor may its ports change meanwhile
+		if err := placeRouter(tx, found); err != nil {
+			return err
+		}
+		if done++; done == scheduleBatch {
+			return nil
+		}
+	}
+	return nil
+}
+
+// evacuateRouters moves all routers that the host runs to others; what no other
+// can run waits for one.
+func evacuateRouters(tx *Tx, host string) error {
+	for _, b := range slices.Collect(store.By(tx.Tx, store.RouterBindingsByHost, host)) {
+		moved, err := failOverRouter(tx, b)
+		if err != nil {
+			return err
+		}
+		if r, ok := store.Peek(tx.Tx, store.Routers, b.RouterID); ok && !moved {
+			if err := unscheduleRouter(tx, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// failOverRouter moves a router to another host; false when none can run it.
+func failOverRouter(tx *Tx, b *neutrino.RouterBinding) (bool, error) {
+	r, ok := store.Get(tx.Tx, store.Routers, b.RouterID)
+	if !ok {
+		return false, nil
+	}
+	a := leastRouters(tx, r, routerPorts(tx, r.ID))
+	if a == nil {
+		return false, nil
+	}
+	return true, moveRouter(tx, r, a)
+}
+
+// failOverDHCP moves a network's DHCP service to another host; false when none
+// can serve it.
+func failOverDHCP(tx *Tx, b *neutrino.DHCPBinding) (bool, error) {
+	n, ok := store.Get(tx.Tx, store.Networks, b.NetworkID)
+	if !ok {
+		return false, nil
+	}
+	a := leastLoaded(tx, n, dhcpHosts(tx))
+	if a == nil {
+		return false, nil
+	}
+	return true, moveDHCP(tx, b, a)
+}
+
+// Reschedule moves the routers and the DHCP service of networks away from hosts
+// whose agents were not heard of within the down time, and says how many it
+// moved. What no other host can take stays. It moves nothing before the service
+// has had a down time itself to hear of the agents: after a rest of the server's
+// all of them seem dead until they connect again. It is to be called again and
+// again; one call moves a limited number.
+func Reschedule(tx *Tx) (moved int, err error) {
+	if tx.Now.Sub(tx.since) < tx.Config.AgentDownTime {
+		return 0, nil
+	}
+	for _, a := range slices.Collect(store.All(tx.Tx, store.Agents)) {
+		if AgentAlive(a, tx.Now, tx.Config.AgentDownTime) {
+			continue
+		}
+		n, err := abandon(tx, a, scheduleBatch-moved)
+		if err != nil {
+			return moved, err
+		}
+		if n > 0 {
+			store.Get(tx.Tx, store.Agents, a.ID) // a heartbeat meanwhile saves it
+		}
+		if moved += n; moved == scheduleBatch {
+			return moved, nil
+		}
+	}
+	return moved, nil
+}
+
+// abandon moves at most so many things off a dead agent's host.
+func abandon(tx *Tx, a *neutrino.Agent, most int) (moved int, err error) {
+	switch a.AgentType {
+	case neutrino.AgentL3:
+		return each(slices.Collect(store.By(tx.Tx, store.RouterBindingsByHost, a.Host)), most,
+			func(b *neutrino.RouterBinding) (bool, error) { return failOverRouter(tx, b) })
+	case neutrino.AgentDHCP:
+		return each(slices.Collect(store.By(tx.Tx, store.DHCPBindingsByHost, a.Host)), most,
+			func(b *neutrino.DHCPBinding) (bool, error) { return failOverDHCP(tx, b) })
+	}
+	return 0, nil
+}
+
+func each[T any](list []*T, most int, f func(*T) (bool, error)) (done int, err error) {
+	for _, v := range list {
+		if done == most {
+			break
+		}
+		ok, err := f(v)
+		if err != nil {
+			return done, err
+		}
+		if ok {
+			done++
+		}
+	}
+	return done, nil
+}
