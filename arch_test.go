@@ -78,6 +78,7 @@ var imports = map[string]struct {
 	"plan/pipeline": {[]string{"."}, "tables are declared, not computed"},
 	"vif":           {[]string{".", "plan/names", "host", "host/ovsdb", "host/link"}, "plugging needs names and the OVSDB, no station"},
 	"metadata":      {[]string{".", "view", "plan/names", "host", "host/inside", "reconcile"}, "the service answers from the view, by the socket that was asked"},
+	"cli":           {[]string{".", "api"}, "a face speaks the wire form only"},
 	"agent":         {[]string{".", "feed", "view", "plan", "plan/names", "metadata", "reconcile", "host", "host/*"}, "the loop knows no feature"},
 }
 
