@@ -220,6 +220,11 @@ func (l *Lab) RemoveInstance(ctx context.Context, name string) error {
 		return err
 	}
 	defer unlock()
+	return l.removeInstance(ctx, name)
+}
+
+// removeInstance is RemoveInstance with the lab's lock held.
+func (l *Lab) removeInstance(ctx context.Context, name string) error {
 	g, err := l.Guest(name)
 	if err != nil {
 		return err

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
-	"neutrino"
 	"neutrino/lab"
 )
 
@@ -21,7 +19,8 @@ type Row struct {
 	Line string // the seed's line
 	// Show is the command that shows it, with $names of [Cloud.vars].
 	Show string
-	// On is where Show runs: "compute", "network", "guest" or "api".
+	// On is where Show runs: "compute", "network" (with the DHCP server),
+	// "router", "outside" or "guest".
 	On string
 	// Want judges what Show printed, and says what is wrong with it.
 	Want func(c *Cloud, out string) error
@@ -52,7 +51,7 @@ func (r Result) String() string {
 // only, then what sends traffic, and at the end what restarts and removes.
 func Rows() []Row {
 	var all []Row
-	for _, rows := range [][]Row{setting, instance, integration, tunnel, networkHost, dhcp, traffic, behaviour} {
+	for _, rows := range [][]Row{setting, instance, integration, tunnel, networkHost, dhcp, router, nat, external, traffic, behaviour, verbs} {
 		all = append(all, rows...)
 	}
 	return all
@@ -98,6 +97,7 @@ func (c *Cloud) try(ctx context.Context, row Row) Result {
 	var err error
 	if row.Try != nil {
 		r.Seen, err = row.Try(ctx, c)
+		r.Seen = brief(r.Seen)
 	} else {
 		var out string
 		out, err = c.sh(ctx, row.On, row.Show)
@@ -120,125 +120,6 @@ func brief(s string) string {
 		s = s[:240] + "…"
 	}
 	return s
-}
-
-// Cloud is the lab as the rows name its parts.
-type Cloud struct {
-	lab              *lab.Lab
-	compute, network *lab.Host
-	guest            *lab.Guest
-	vars             map[string]string
-	made             []string // instances made here, by name
-	objects          []made   // API objects made here
-}
-
-// made is an API object that tidy deletes.
-type made struct{ collection, id string }
-
-// survey finds the seed's objects through the API and names them.
-func survey(ctx context.Context, l *lab.Lab) (*Cloud, error) {
-	c := &Cloud{lab: l, vars: map[string]string{}}
-	guest, err := l.Guest(lab.SeedVM)
-	if err != nil {
-		return nil, fmt.Errorf("check: %w (is the lab up?)", err)
-	}
-	c.guest = guest
-	if c.compute, err = l.Host(guest.Host); err != nil {
-		return nil, err
-	}
-	for _, h := range l.Hosts() {
-		if h.Role == lab.RoleNetwork {
-			c.network = h
-		}
-	}
-	if c.network == nil {
-		return nil, errors.New("check: the lab has no network host")
-	}
-	api := l.Client()
-	network, err := api.Get(ctx, "networks", guest.NetworkID)
-	if err != nil {
-		return nil, fmt.Errorf("check: %w", err)
-	}
-	ports, err := api.List(ctx, "ports", lab.Query{"network_id": guest.NetworkID, "device_owner": neutrino.OwnerDHCP})
-	if err != nil || len(ports) != 1 {
-		return nil, errors.Join(fmt.Errorf("check: network %s has %d DHCP ports, want 1", network.ID(), len(ports)), err)
-	}
-	c.name(network, ports[0])
-	return c, c.nameVLANs(ctx)
-}
-
-// name fills in the variables that the rows use.
-func (c *Cloud) name(network, dhcp lab.Object) {
-	p, d := c.guest.PortID, dhcp.ID()
-	hex := func(h *lab.Host) string { return fmt.Sprintf("%x", h.Address.AsSlice()) }
-	c.vars = map[string]string{
-		"port": p, "p11": p[:11], "p10": p[:10], "mac": c.guest.MAC, "MAC": strings.ToUpper(c.guest.MAC), "ip": c.guest.Address,
-		"uuid": c.guest.UUID, "dhcp": d, "d11": d[:11], "dmac": dhcp.Text("mac_address"), "dip": dhcp.Addresses()[0],
-		"net": network.ID(), "mtu": fmt.Sprint(network.Int("mtu")), "type": network.Text("provider:network_type"),
-		"key": fmt.Sprintf("%#x", network.Int("provider:segmentation_id")), "X": "neutron-openvswi", "L": "neutron-openvswi",
-		"ns": "qdhcp-" + network.ID(), "dir": "/var/lib/neutron/dhcp/" + network.ID(),
-		"clocal": c.compute.Address.String(), "nlocal": c.network.Address.String(), "endpoint": c.lab.Endpoint(),
-	}
-	c.vars["tonet"] = c.vars["type"] + "-" + hex(c.network)
-	c.vars["tocom"] = c.vars["type"] + "-" + hex(c.compute)
-	c.vars["intable"] = map[string]string{"gre": "3", "vxlan": "4", "geneve": "6"}[c.vars["type"]]
-}
-
-// nameVLANs reads the network's local VLANs where an operator reads them.
-func (c *Cloud) nameVLANs(ctx context.Context) error {
-	lv, err := c.sh(ctx, "compute", "ovs-vsctl get Port qvo$p11 tag")
-	if err != nil {
-		return fmt.Errorf("check: the VM's port has no VLAN: %w", err)
-	}
-	nlv, err := c.sh(ctx, "network", "ovs-vsctl get Port tap$d11 tag")
-	if err != nil {
-		return fmt.Errorf("check: the DHCP port has no VLAN: %w", err)
-	}
-	c.vars["lv"], c.vars["nlv"] = strings.TrimSpace(lv), strings.TrimSpace(nlv)
-	return nil
-}
-
-// expand replaces the $names that the cloud knows; others belong to the shell.
-func (c *Cloud) expand(s string) string {
-	return os.Expand(s, func(name string) string {
-		if v, ok := c.vars[name]; ok {
-			return v
-		}
-		return "$" + name
-	})
-}
-
-// sh runs a command where the row says and returns what it printed.
-func (c *Cloud) sh(ctx context.Context, on, command string) (string, error) {
-	command = c.expand(command)
-	switch on {
-	case "guest":
-		out, err := c.guest.Exec(ctx, command)
-		if err == nil && out.Code != 0 {
-			err = fmt.Errorf("exit %d: %s", out.Code, strings.TrimSpace(out.Stderr))
-		}
-		return strings.TrimSpace(out.Stdout), err
-	case "network":
-		return c.network.Run(ctx, "sh", "-c", command)
-	}
-	return c.compute.Run(ctx, "sh", "-c", command)
-}
-
-// tidy takes away what the rows made.
-func (c *Cloud) tidy(ctx context.Context) error {
-	var errs []error
-	for i := len(c.made) - 1; i >= 0; i-- {
-		if err := c.lab.RemoveInstance(ctx, c.made[i]); !errors.Is(err, lab.ErrNoInstance) {
-			errs = append(errs, err)
-		}
-	}
-	for i := len(c.objects) - 1; i >= 0; i-- {
-		if err := c.lab.Client().Delete(ctx, c.objects[i].collection, c.objects[i].id); err != nil && !lab.IsStatus(err, 404) {
-			errs = append(errs, err)
-		}
-	}
-	c.made, c.objects = nil, nil
-	return errors.Join(errs...)
 }
 
 // Print writes results as lines.

@@ -4,6 +4,7 @@ package check
 var setting = []Row{
 	{ID: "S002", Line: "16", On: "compute", Show: "ip netns list; echo end", Want: without("qdhcp-", "qrouter-")},
 	{ID: "S003", Line: "18", On: "compute", Show: "ovs-vsctl list-ports br-int | grep ^qvo", Want: set("qvo$p11")},
+	{ID: "S004", Line: "20", Show: "ping between instances of two hosts over gre, vxlan, geneve, flat and vlan, and none between networks", Try: everyType},
 	{ID: "S005", Line: "22", On: "compute", Show: "iptables -S | grep -c neutron-openvswi-sg-chain", Want: like(`^[1-9]`)},
 }
 

@@ -42,14 +42,6 @@ func until(ctx context.Context, limit time.Duration, f func(context.Context) err
 	}
 }
 
-// host is the lab's host that a row calls "compute" or "network".
-func (c *Cloud) host(on string) *lab.Host {
-	if on == "network" {
-		return c.network
-	}
-	return c.compute
-}
-
 // expect runs a row's kind of command until it prints what is wanted.
 func (c *Cloud) expect(ctx context.Context, on, command string, want func(*Cloud, string) error) (string, error) {
 	var out string
@@ -69,9 +61,13 @@ type capture struct {
 	out bytes.Buffer
 }
 
-// capture starts tcpdump on a device and returns when it listens.
-func (c *Cloud) capture(ctx context.Context, on, device, filter string) (*capture, error) {
-	argv := []string{"tcpdump", "-i", c.expand(device), "-nn", "-e", "-l", "--immediate-mode", c.expand(filter)}
+// capture starts tcpdump at a point and returns when it listens.
+func (c *Cloud) capture(ctx context.Context, at point) (*capture, error) {
+	on, namespace, _ := strings.Cut(at.on, "/")
+	argv := []string{"tcpdump", "-i", c.expand(at.device), "-nn", "-e", "-l", "--immediate-mode", c.expand(at.filter)}
+	if namespace != "" {
+		argv = append([]string{"ip", "netns", "exec", c.expand(namespace)}, argv...)
+	}
 	p := &capture{cmd: c.host(on).Command(ctx, argv...)}
 	p.cmd.Stdout = &p.out
 	errs, err := p.cmd.StderrPipe()
@@ -91,7 +87,7 @@ func (c *Cloud) capture(ctx context.Context, on, device, filter string) (*captur
 			return p, nil
 		}
 	}
-	return nil, errors.Join(errors.New("tcpdump did not start on "+c.expand(device)), p.cmd.Wait())
+	return nil, errors.Join(errors.New("tcpdump did not start on "+c.expand(at.device)), p.cmd.Wait())
 }
 
 // stop ends the capture and returns the packets it saw, a line each.
@@ -108,7 +104,7 @@ func (p *capture) stop() []string {
 // until there is something to see, or, for what must not be seen, until the
 // action is over.
 func (c *Cloud) seenOn(ctx context.Context, p point, action func(context.Context) error) ([]string, error) {
-	capture, err := c.capture(ctx, p.on, p.device, p.filter)
+	capture, err := c.capture(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +112,8 @@ func (c *Cloud) seenOn(ctx context.Context, p point, action func(context.Context
 	return capture.stop(), err
 }
 
-// point is where a capture listens.
+// point is where a capture listens: on a host, "router", or in a namespace of
+// it, "router/$rns".
 type point struct{ on, device, filter string }
 
 // counter is the packet counter of the first rule of a chain that holds the text.
@@ -206,7 +203,14 @@ func (c *Cloud) rules(ctx context.Context, q lab.Query) ([]lab.Object, error) {
 	return c.lab.Client().List(ctx, "security-group-rules", q)
 }
 
-// withoutRules deletes the matching rules, runs the action and makes them again.
+// filtered are the rules of the VM's port, in the order of the alphabet: rules
+// of a group that are made again may come in another order.
+func (c *Cloud) filtered(ctx context.Context) (string, error) {
+	return c.sh(ctx, "compute", "{ iptables -S $X-i$p10; iptables -S $X-o$p10; } | sort")
+}
+
+// withoutRules deletes the matching rules, runs the action, makes them again
+// and waits until they are in force.
 func (c *Cloud) withoutRules(ctx context.Context, q lab.Query, action func(context.Context) error) (err error) {
 	rules, err := c.rules(ctx, q)
 	if err != nil {
@@ -215,7 +219,12 @@ func (c *Cloud) withoutRules(ctx context.Context, q lab.Query, action func(conte
 	if len(rules) == 0 {
 		return fmt.Errorf("the VM's group has no rule like %v", q)
 	}
+	before, err := c.filtered(ctx)
+	if err != nil {
+		return err
+	}
 	defer func() {
+		ctx := context.WithoutCancel(ctx)
 		for _, r := range rules {
 			body := lab.Object{}
 			for _, key := range []string{"security_group_id", "direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix", "remote_group_id"} {
@@ -223,10 +232,14 @@ func (c *Cloud) withoutRules(ctx context.Context, q lab.Query, action func(conte
 					body[key] = r[key]
 				}
 			}
-			if _, e := c.lab.Client().Create(context.WithoutCancel(ctx), "security-group-rules", body); e != nil && !lab.IsStatus(e, 409) {
+			if _, e := c.lab.Client().Create(ctx, "security-group-rules", body); e != nil && !lab.IsStatus(e, 409) {
 				err = errors.Join(err, e)
 			}
 		}
+		err = errors.Join(err, until(ctx, patience, func(ctx context.Context) error {
+			now, err := c.filtered(ctx)
+			return errors.Join(err, same("the filter", now, before))
+		}))
 	}()
 	for _, r := range rules {
 		if err := c.lab.Client().Delete(ctx, "security-group-rules", r.ID()); err != nil {
@@ -236,19 +249,24 @@ func (c *Cloud) withoutRules(ctx context.Context, q lab.Query, action func(conte
 	return action(ctx)
 }
 
-// stream is a TCP connection from the DHCP namespace to the VM's echo service
-// that sends a line each 100 ms.
+// stream is a TCP connection to an echo service that sends a line each 100 ms.
 type stream struct {
 	cmd   *exec.Cmd
 	mu    sync.Mutex
 	last  time.Time
+	gap   time.Duration
 	lines int
 }
 
-// stream opens the connection and waits for the first echo.
+// stream opens a connection from the DHCP namespace to the VM.
 func (c *Cloud) stream(ctx context.Context, port int) (*stream, error) {
-	text := c.expand(fmt.Sprintf("i=0; while [ $i -lt 600 ]; do echo $i; i=$((i+1)); busybox usleep 100000; done | ip netns exec $ns busybox nc $ip %d", port))
-	s := &stream{cmd: c.network.Command(ctx, "sh", "-c", text)}
+	return c.streamFrom(ctx, "network", fmt.Sprintf("ip netns exec $ns busybox nc $ip %d", port))
+}
+
+// streamFrom opens a connection with a command and waits for the first echoes.
+func (c *Cloud) streamFrom(ctx context.Context, on, connect string) (*stream, error) {
+	text := c.expand("i=0; while [ $i -lt 600 ]; do echo $i; i=$((i+1)); busybox usleep 100000; done | " + connect)
+	s := &stream{cmd: c.host(on).Command(ctx, "sh", "-c", text)}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -259,7 +277,11 @@ func (c *Cloud) stream(ctx context.Context, port int) (*stream, error) {
 	go func() {
 		for scan := bufio.NewScanner(out); scan.Scan(); {
 			s.mu.Lock()
-			s.last, s.lines = time.Now(), s.lines+1
+			now := time.Now()
+			if s.lines > 0 {
+				s.gap = max(s.gap, now.Sub(s.last))
+			}
+			s.last, s.lines = now, s.lines+1
 			s.mu.Unlock()
 		}
 	}()
@@ -276,6 +298,14 @@ func (s *stream) seen() (int, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lines, s.last
+}
+
+// longest is the longest time without a line between two of them, and since
+// the last.
+func (s *stream) longest() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.gap, time.Since(s.last))
 }
 
 func (s *stream) stop() {

@@ -10,86 +10,18 @@ import (
 	"neutrino/lab"
 )
 
-// outboundJourney sees one request of the VM in order at each letter.
-func outboundJourney(ctx context.Context, c *Cloud) (string, error) {
-	points := []point{
-		{"compute", "tap$p11", "icmp[icmptype] = 8 and src host $ip"}, {"compute", "qvb$p11", "icmp[icmptype] = 8 and src host $ip"},
-		{"compute", "qvo$p11", "icmp[icmptype] = 8 and src host $ip"}, {"compute", "eth0", c.encapsulated() + " and src host $clocal"},
-	}
-	return c.journey(ctx, points, func(ctx context.Context) error { return c.inGuest(ctx, c.expand("ping -c 1 -W 2 $dip")) })
-}
-
-// arrival sees it again on the network host.
-func arrival(ctx context.Context, c *Cloud) (string, error) {
-	points := []point{
-		{"network", "eth0", c.encapsulated() + " and src host $clocal"}, {"network", "tap$d11", "icmp[icmptype] = 8 and src host $ip"},
-	}
-	return c.journey(ctx, points, func(ctx context.Context) error { return c.inGuest(ctx, c.expand("ping -c 1 -W 2 $dip")) })
-}
-
-// journey captures at every point while one packet is sent, and wants it at
-// each, one after the other in time.
-func (c *Cloud) journey(ctx context.Context, points []point, send func(context.Context) error) (string, error) {
-	var captures []*capture
-	var stopped [][]string
-	stop := func() {
-		for _, p := range captures {
-			stopped = append(stopped, p.stop())
-		}
-		captures = nil
-	}
-	defer stop()
-	for _, p := range points {
-		k, err := c.capture(ctx, p.on, p.device, p.filter)
-		if err != nil {
-			return "", err
-		}
-		captures = append(captures, k)
-	}
-	if err := send(ctx); err != nil {
-		return "", err
-	}
-	stop()
-	var seen []string
-	previous := ""
-	for i, lines := range stopped {
-		device := c.expand(points[i].device)
-		line := echo(lines)
-		if line == "" {
-			return strings.Join(seen, " → "), fmt.Errorf("not seen on %s", device)
-		}
-		at, _, _ := strings.Cut(line, " ")
-		if at < previous {
-			return strings.Join(seen, " → "), fmt.Errorf("seen on %s at %s, before the one before it", device, at)
-		}
-		previous = at
-		seen = append(seen, device+" "+at)
-	}
-	return strings.Join(seen, " → "), nil
-}
-
-// echo is the first captured line with an echo request in it.
-func echo(lines []string) string {
-	for _, l := range lines {
-		if strings.Contains(l, "ICMP echo request") {
-			return l
-		}
-	}
-	return ""
-}
-
 // overlappingProjects gives a second project the seed's addresses on both
 // hosts: each reaches its own and sees nothing of the other.
 func overlappingProjects(ctx context.Context, c *Cloud) (string, error) {
-	network, err := c.privateNetwork(ctx, "check-other", "other", 7004)
+	network, err := c.privateNetwork(ctx, "check-other", "check-other", 7004)
 	if err != nil {
 		return "", err
 	}
-	near, _, err := c.instance(ctx, lab.InstanceSpec{Name: "near", Host: c.compute.Name, Network: network, Project: "other", IP: c.guest.Address})
+	near, _, err := c.instance(ctx, lab.InstanceSpec{Name: "near", Host: c.compute.Name, Network: network, Project: "check-other", IP: c.guest.Address})
 	if err != nil {
 		return "", err
 	}
-	far, _, err := c.instance(ctx, lab.InstanceSpec{Name: "far", Host: c.network.Name, Network: network, Project: "other", IP: "10.1.0.50"})
+	far, _, err := c.instance(ctx, lab.InstanceSpec{Name: "far", Host: c.network.Name, Network: network, Project: "check-other", IP: "10.1.0.50"})
 	if err != nil {
 		return "", err
 	}

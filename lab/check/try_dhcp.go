@@ -44,8 +44,11 @@ func guestReachesServer(ctx context.Context, c *Cloud) (string, error) {
 	if err := c.guestPings(ctx); err != nil {
 		return "", err
 	}
+	if err := c.inGuest(ctx, "ping -c 1 -W 2 $rip"); err != nil {
+		return "", fmt.Errorf("gateway: %w", err)
+	}
 	out, err := c.expect(ctx, "network", "ovs-appctl fdb/show br-int", like(`\s$nlv\s+$mac`))
-	return "reply; " + out, err
+	return "$dip and $rip reply; " + out, err
 }
 
 func linkLocal(ctx context.Context, c *Cloud) (string, error) {

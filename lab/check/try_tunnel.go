@@ -170,27 +170,12 @@ func flowsComeAndGo(ctx context.Context, c *Cloud) (string, error) {
 
 // privateNetwork makes a network of another project with the seed's subnet.
 func (c *Cloud) privateNetwork(ctx context.Context, name, project string, key int) (string, error) {
-	api := c.lab.Client()
-	api.Project = project
-	network, err := api.Create(ctx, "networks", lab.Object{"name": name, "provider:network_type": c.vars["type"], "provider:segmentation_id": key})
-	if err != nil {
-		return "", err
-	}
-	c.objects = append(c.objects, made{"networks", network.ID()})
-	_, err = api.Create(ctx, "subnets", lab.Object{"network_id": network.ID(), "ip_version": 4, "cidr": lab.SeedCIDR,
-		"allocation_pools": []lab.Object{{"start": lab.SeedDHCP, "end": "10.1.0.254"}}})
-	return network.ID(), err
+	network, _, err := c.make(ctx, segment{name: name, project: project, key: key,
+		cidr: lab.SeedCIDR, pool: [2]string{lab.SeedDHCP, "10.1.0.254"}})
+	return network, err
 }
 
-func (c *Cloud) dropNetwork(ctx context.Context, id string) error {
-	for i, o := range c.objects {
-		if o.id == id {
-			c.objects = append(c.objects[:i], c.objects[i+1:]...)
-			break
-		}
-	}
-	return c.lab.Client().Delete(ctx, "networks", id)
-}
+func (c *Cloud) dropNetwork(ctx context.Context, id string) error { return c.drop(ctx, "networks", id) }
 
 // untaggedInside looks at a frame from the tunnel where it enters the firewall
 // bridge: no VLAN, and on no other network's port.
