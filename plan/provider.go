@@ -11,13 +11,16 @@ import (
 	"neutrino/plan/pipeline"
 )
 
-// providers connect the networks that a physical network carries, for the
-// ports of this host that are on the integration bridge: a pair of patch ports
-// to the operator's bridge, and the translation between local VLAN and wire
-// (dataplane.md section 2.3). The bridge itself is the operator's.
+// providers connect the integration bridge with the operator's bridge of each
+// physical network by a pair of patch ports, and translate between local VLAN
+// and wire for the networks that have ports there (dataplane.md section 2.3).
+// The bridge itself is the operator's; one that is missing is waited for, and
+// harms its physical network alone.
 func providers(b *builder) {
-	wired := map[string][]neutrino.Network{} // by bridge
-	vlans := map[neutrino.ID]uint16{}
+	bridges := slices.Sorted(maps.Values(b.config.BridgeMappings))
+	for _, bridge := range slices.Compact(bridges) {
+		b.patchProvider(bridge)
+	}
 	for _, n := range b.networks {
 		if !n.NetworkType.IsProvider() || !b.onIntegrationBridge(n.ID) {
 			continue
@@ -27,14 +30,7 @@ func providers(b *builder) {
 			b.state.Refused = append(b.state.Refused, host.Refusal{Object: neutrino.NetworkObject(n.ID), Reason: noMapping(n.PhysicalNetwork)})
 			continue
 		}
-		wired[bridge] = append(wired[bridge], n.Network)
-		vlans[n.ID] = n.LocalVLAN
-	}
-	for _, bridge := range slices.Sorted(maps.Keys(wired)) {
-		b.patchProvider(bridge)
-		for _, n := range wired[bridge] {
-			b.translate(bridge, n, vlans[n.ID])
-		}
+		b.translate(bridge, n.Network, n.LocalVLAN)
 	}
 }
 

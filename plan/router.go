@@ -151,7 +151,11 @@ func (r *router) routes() {
 			continue
 		}
 		slices.Sort(via)
-		r.state.Routes[k] = host.Route{Via: strings.Join(via, ","), Device: device[k], Why: r.why()}
+		why := r.why()
+		if r.gateway != nil && device[k] == names.QG(r.gateway.ID) {
+			why = portWhy(*r.gateway)
+		}
+		r.state.Routes[k] = host.Route{Via: strings.Join(via, ","), Device: device[k], Why: why}
 	}
 }
 
@@ -173,6 +177,8 @@ func (r *router) towards(a netip.Addr) string {
 	return ""
 }
 
+// defaultRoutes are what leaves by the gateway: they wait for its port, and the
+// router itself does not.
 func (r *router) defaultRoutes() {
 	device := names.QG(r.gateway.ID)
 	has := map[neutrino.ID]bool{}
@@ -182,7 +188,7 @@ func (r *router) defaultRoutes() {
 	for _, s := range r.subnetsOf(r.gateway.NetworkID) {
 		v6 := s.IPVersion == 6
 		if !has[s.ID] {
-			r.state.Routes[host.RouteKey{NetNS: r.ns, Dst: s.CIDR.String(), IPv6: v6}] = host.Route{Device: device, Why: r.why()}
+			r.state.Routes[host.RouteKey{NetNS: r.ns, Dst: s.CIDR.String(), IPv6: v6}] = host.Route{Device: device, Why: portWhy(*r.gateway)}
 			continue
 		}
 		k := host.RouteKey{NetNS: r.ns, Dst: "default", IPv6: v6}
@@ -191,9 +197,9 @@ func (r *router) defaultRoutes() {
 		}
 		if !s.CIDR.Contains(s.GatewayIP) {
 			link := netip.PrefixFrom(s.GatewayIP, s.GatewayIP.BitLen()).String()
-			r.state.Routes[host.RouteKey{NetNS: r.ns, Dst: link, IPv6: v6}] = host.Route{Device: device, Why: r.why()}
+			r.state.Routes[host.RouteKey{NetNS: r.ns, Dst: link, IPv6: v6}] = host.Route{Device: device, Why: portWhy(*r.gateway)}
 		}
-		r.state.Routes[k] = host.Route{Via: s.GatewayIP.String(), Device: device, Why: r.why()}
+		r.state.Routes[k] = host.Route{Via: s.GatewayIP.String(), Device: device, Why: portWhy(*r.gateway)}
 	}
 }
 

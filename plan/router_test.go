@@ -99,6 +99,27 @@ func TestFloatingIPTouchesOnlyItself(t *testing.T) {
 
 // Without source NAT the SNAT rule goes and traffic that nobody translates is
 // dropped at the gateway; the floating IP stays.
+func TestTheWayOutWaitsForTheGatewayPortAlone(t *testing.T) {
+	v, c := routed()
+	r := v.Routers[seedRouter]
+	r.Routes = []neutrino.HostRoute{{Destination: netip.MustParsePrefix("192.0.2.0/24"), Nexthop: addr("172.24.4.226")},
+		{Destination: netip.MustParsePrefix("198.18.0.0/24"), Nexthop: addr("10.1.0.9")}}
+	v.Routers[seedRouter] = r
+	out := 0
+	for k, got := range plan.Host(v, c).Routes {
+		if want := neutrino.PortObject(seedQG); got.Device == names.QG(seedQG) {
+			if out++; got.Why.Object != want {
+				t.Errorf("route %s is for %s, want %s", k.Dst, got.Why.Object, want)
+			}
+		} else if got.Why.Object != neutrino.RouterObject(seedRouter) {
+			t.Errorf("route %s is for %s", k.Dst, got.Why.Object)
+		}
+	}
+	if out != 2 {
+		t.Errorf("%d routes out, want 2", out)
+	}
+}
+
 func TestWithoutSNAT(t *testing.T) {
 	v, c := routed()
 	r := v.Routers[seedRouter]
