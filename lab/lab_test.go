@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // nothing of.
 func story(t *testing.T) (context.Context, *Lab) {
 	t.Helper()
-	if os.Geteuid() != 0 {
+	if testing.Short() || os.Geteuid() != 0 {
 		t.Skip("SKIPPED: NOT ROOT. This test makes namespaces; run it with sudo.")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
@@ -346,7 +346,7 @@ func guestAnswers(t *testing.T, ctx context.Context, g *Guest) {
 }
 
 func TestHolderRefusesTheMachinesOwnNamespace(t *testing.T) {
-	if os.Geteuid() != 0 {
+	if testing.Short() || os.Geteuid() != 0 {
 		t.Skip("SKIPPED: NOT ROOT.")
 	}
 	own, err := mountNamespace(t.Context())

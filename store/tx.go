@@ -56,6 +56,12 @@ func (tx *Tx) Revision() Revision { return tx.snap.rev }
 // that may choose freely can choose more widely when it is not 0.
 func (tx *Tx) Attempt() int { return tx.attempt }
 
+// Full reports whether the transaction holds half of what one may hold: who has
+// more to do than fits does the rest in another.
+func (tx *Tx) Full() bool {
+	return max(len(tx.compares), len(tx.written)+len(tx.order)) > engine.MaxOps/2
+}
+
 // Put writes a row, as a whole. v must not be changed before the transaction
 // ends. It adds no condition: read the row with [Get] where that matters.
 func Put[T any](tx *Tx, t *Table[T], v *T) { tx.put(t.spec, string(t.spec.id(v)), v) }

@@ -28,13 +28,16 @@ const namespaces = 4
 
 // Translations is the hand for what the NAT of named namespaces has tracked:
 // it removes the entries that the present rules would not have made. As with
-// [Hand], what is "there" is what it has enforced in its lifetime: a fresh one
-// dumps each table once, and deletes nothing when all agree.
+// [Hand], a namespace is as planned when each of its entries agrees: a fresh
+// hand dumps each table once to see that, and so does the first Read after
+// [Translations.Invalidate].
 type Translations struct {
 	dir string
 
 	mu       sync.Mutex
 	enforced map[string]host.Translation
+	stale    bool                        // the tables may hold anything
+	planned  map[string]host.Translation // the plan's, by namespace
 }
 
 var _ reconcile.Hand[string, host.Translation] = (*Translations)(nil)
@@ -44,26 +47,61 @@ func NewTranslations(o Options) *Translations {
 	if o.NetNSDir == "" {
 		o.NetNSDir = "/run/netns"
 	}
-	return &Translations{dir: o.NetNSDir, enforced: map[string]host.Translation{}}
+	return &Translations{dir: o.NetNSDir, enforced: map[string]host.Translation{}, stale: true}
 }
 
 // SameTranslation reports whether two translations admit the same.
 func SameTranslation(a, b host.Translation) bool { return a.DNAT == b.DNAT && a.SNAT == b.SNAT }
 
-// Read returns what this hand has enforced, by namespace.
-func (h *Translations) Read(context.Context) (map[string]host.Translation, error) {
+// Expect takes in a new plan's translations.
+func (h *Translations) Expect(s *host.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.planned = s.Translations
+}
+
+// Read returns the namespaces that hold what they were last seen or made to hold.
+func (h *Translations) Read(ctx context.Context) (map[string]host.Translation, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stale {
+		h.look(ctx)
+		h.stale = ctx.Err() != nil
+	}
 	return maps.Clone(h.enforced), nil
+}
+
+// look takes each planned namespace without an entry to remove for enforced.
+// What cannot be looked at is to be enforced, and Apply says why it cannot.
+func (h *Translations) look(ctx context.Context) {
+	names := slices.Sorted(maps.Keys(h.planned))
+	agree := make([]bool, len(names))
+	var g errgroup.Group
+	g.SetLimit(namespaces)
+	for i, ns := range names {
+		g.Go(func() error {
+			entries, err := h.disagreeing(ctx, ns, h.planned[ns])
+			agree[i] = err == nil && len(entries) == 0
+			return nil
+		})
+	}
+	_ = g.Wait() // its functions return none
+	for i, ns := range names {
+		if agree[i] {
+			h.enforced[ns] = h.planned[ns]
+		}
+	}
 }
 
 // Events is nil: entries come and go with the traffic.
 func (h *Translations) Events() <-chan struct{} { return nil }
 
-// Invalidate makes the hand enforce every namespace again.
+// Invalidate makes the next Read look at every table again. A namespace that it
+// finds wrong, or that is in no plan, is to be enforced again.
 func (h *Translations) Invalidate() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.stale = true
 	for ns, t := range h.enforced {
 		t.DNAT = unknown
 		h.enforced[ns] = t
@@ -112,22 +150,33 @@ func (h *Translations) Apply(ctx context.Context, d reconcile.Diff[string, host.
 
 // enforce deletes what disagrees in one namespace.
 func (h *Translations) enforce(ctx context.Context, ns string, t host.Translation) error {
-	n, err := parseNAT(t)
-	if err != nil {
+	entries, err := h.disagreeing(ctx, ns, t)
+	if err != nil || len(entries) == 0 {
 		return err // better a connection too many than all of a router's cut
 	}
-	path := filepath.Join(h.dir, ns)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return &host.Absent{What: "namespace " + ns}
-	}
-	return inside.Namespace(path, func() error {
-		entries, err := dump(ctx, func(uint16) bool { return true }, n.disagrees)
-		if err != nil {
-			return fmt.Errorf("reading the connection table: %w", err)
-		}
-		return removeAll(ctx, entries)
-	})
+	return inside.Namespace(h.path(ns), func() error { return removeAll(ctx, entries) })
 }
+
+// disagreeing dumps the entries of one namespace that the rules would not have
+// made.
+func (h *Translations) disagreeing(ctx context.Context, ns string, t host.Translation) (entries []entry, err error) {
+	n, err := parseNAT(t)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(h.path(ns)); errors.Is(err, os.ErrNotExist) {
+		return nil, &host.Absent{What: "namespace " + ns}
+	}
+	err = inside.Namespace(h.path(ns), func() error {
+		if entries, err = dump(ctx, func(uint16) bool { return true }, n.disagrees); err != nil {
+			err = fmt.Errorf("reading the connection table: %w", err)
+		}
+		return err
+	})
+	return entries, err
+}
+
+func (h *Translations) path(ns string) string { return filepath.Join(h.dir, ns) }
 
 // removeAll deletes entries over one socket.
 func removeAll(ctx context.Context, entries []entry) error {

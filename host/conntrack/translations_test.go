@@ -288,10 +288,29 @@ func TestAFreshHandDeletesNothingThatAgrees(t *testing.T) {
 			t.Errorf("%s: %s became %q", orig, reply, after[orig])
 		}
 	}
+	// An audit, and a fresh hand, find what agrees as it should be, and no more.
+	fresh := NewTranslations(Options{})
+	for _, h := range []*Translations{c.hand, fresh} {
+		h.Expect(&host.State{Translations: have})
+		h.Invalidate()
+		if r := c.translate(h, have); r.Puts != 0 {
+			t.Fatalf("looked again: %+v", r)
+		}
+	}
+	moved := map[string]host.Translation{router: {DNAT: floating + " 10.3.0.2", SNAT: have[router].SNAT, Why: have[router].Why}}
+	wrong := NewTranslations(Options{})
+	wrong.Expect(&host.State{Translations: moved})
+	if r := c.translate(wrong, moved); r.Puts != 1 {
+		t.Fatalf("looked at what disagrees: %+v", r)
+	}
 	// Not knowing is enforcing again; a namespace without NAT keeps what is not NAT.
+	c.hand.Expect(&host.State{})
 	c.hand.Invalidate()
 	if r := c.translate(c.hand, have); r.Puts != 1 {
 		t.Fatalf("after Invalidate: %+v", r)
+	}
+	if says(c.dial("outside", "udp4", floating+":7"), 2*time.Second) == "" {
+		t.Fatal("no answer")
 	}
 	c.translate(c.hand, nil)
 	for orig, reply := range c.tracked() {

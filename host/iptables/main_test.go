@@ -44,7 +44,7 @@ const (
 // kernel is an engine on this process's own network namespace.
 func kernel(t testing.TB, namespaces ...string) *Engine {
 	t.Helper()
-	if os.Getenv(insideEnv) == "" {
+	if testing.Short() || os.Getenv(insideEnv) == "" {
 		t.Skip("SKIPPED, NOT TESTED: iptables on the real kernel needs root")
 	}
 	for _, name := range []string{"iptables-restore", "ip6tables-restore", "ipset"} {

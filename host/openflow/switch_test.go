@@ -30,7 +30,7 @@ type ovs struct {
 
 func startOVS(t testing.TB) *ovs {
 	t.Helper()
-	if os.Geteuid() != 0 {
+	if testing.Short() || os.Geteuid() != 0 {
 		t.Skip("NOT TESTED: needs root for an Open vSwitch in a namespace of its own")
 	}
 	for _, tool := range []string{"ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ovs-ofctl"} {

@@ -320,7 +320,7 @@ func dnsmasq(dir, ns, stamp string) host.Process {
 }
 
 func TestDnsmasqInItsNamespace(t *testing.T) {
-	if os.Getenv(insideEnv) == "" {
+	if testing.Short() || os.Getenv(insideEnv) == "" {
 		t.Skip("SKIPPED, NOT TESTED: namespaces need root")
 	}
 	if _, err := find("dnsmasq"); err != nil {

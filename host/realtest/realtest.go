@@ -71,8 +71,8 @@ func settle() error {
 // Root skips a test that cannot be done without root.
 func Root(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("NOT TESTED: this test works on the real kernel and needs root")
+	if testing.Short() || os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: this test works on the real kernel: run it as root, without -short")
 	}
 }
 

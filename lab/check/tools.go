@@ -168,15 +168,30 @@ func (c *Cloud) instance(ctx context.Context, s lab.InstanceSpec) (*lab.Guest, l
 	return g, lease, err
 }
 
-// remove takes an instance of the row's away before the end.
+// remove takes an instance of the row's away before the end, and waits until
+// its host has no rule of it.
 func (c *Cloud) remove(ctx context.Context, name string) error {
+	g, err := c.lab.Guest(name)
+	if err != nil {
+		return err
+	}
+	h, err := c.lab.Host(g.Host)
+	if err != nil {
+		return err
+	}
 	for i, n := range c.made {
 		if n == name {
 			c.made = append(c.made[:i], c.made[i+1:]...)
 			break
 		}
 	}
-	return c.lab.RemoveInstance(ctx, name)
+	if err := c.lab.RemoveInstance(ctx, name); err != nil {
+		return err
+	}
+	return until(ctx, patience, func(ctx context.Context) error {
+		left, err := h.Run(ctx, "sh", "-c", "iptables -S | grep -c -e "+g.PortID[:10]+"; true")
+		return errors.Join(err, same("the number of rules that "+name+" left", left, "0"))
+	})
 }
 
 // group is the VM's security group.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -190,24 +191,45 @@ func dhcpOffAndOn(ctx context.Context, c *Cloud) (string, error) {
 		return "", errors.Join(fmt.Errorf("%d subnets", len(subnets)), err)
 	}
 	look := "ip netns list | grep -c qdhcp-" + network + "; pgrep -fc [d]nsmasq.*" + network + "; true"
-	enable := func(on bool) error {
-		_, err := c.lab.Client().Update(ctx, "subnets/"+subnets[0].ID(), lab.Object{"enable_dhcp": on})
-		return err
-	}
-	if _, err := c.expect(ctx, "network", look, set("1", "1")); err != nil {
-		return "", fmt.Errorf("at first: %w", err)
-	}
-	if err := enable(false); err != nil {
-		return "", err
-	}
-	if _, err := c.expect(ctx, "network", look, set("0", "0")); err != nil {
-		return "", fmt.Errorf("off: %w", err)
-	}
-	if err := enable(true); err != nil {
-		return "", err
-	}
-	if _, err := c.expect(ctx, "network", look, set("1", "1")); err != nil {
-		return "", fmt.Errorf("on again: %w", err)
+	for _, step := range []struct {
+		name string
+		on   any // nil for as it is
+		want string
+	}{{"at first", nil, "1 1"}, {"off", false, "0 0"}, {"on again", true, "1 1"}} {
+		if step.on != nil {
+			if _, err := c.lab.Client().Update(ctx, "subnets/"+subnets[0].ID(), lab.Object{"enable_dhcp": step.on}); err != nil {
+				return "", err
+			}
+		}
+		err := until(ctx, patience, func(ctx context.Context) error { return c.onAllNetworkHosts(ctx, look, step.want) })
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", step.name, err)
+		}
 	}
 	return "namespace and dnsmasq: there, gone, there", c.dropNetwork(ctx, network)
+}
+
+// onAllNetworkHosts adds up the numbers that a command prints on each.
+func (c *Cloud) onAllNetworkHosts(ctx context.Context, command, want string) error {
+	var sums []int
+	for _, h := range c.lab.Hosts() {
+		if h.Role != lab.RoleNetwork {
+			continue
+		}
+		out, err := h.Run(ctx, "sh", "-c", command)
+		if err != nil {
+			return err
+		}
+		for i, word := range strings.Fields(out) {
+			n, err := strconv.Atoi(word)
+			if err != nil {
+				return err
+			}
+			if i == len(sums) {
+				sums = append(sums, 0)
+			}
+			sums[i] += n
+		}
+	}
+	return same("the count of namespaces and processes", strings.Trim(fmt.Sprint(sums), "[]"), want)
 }

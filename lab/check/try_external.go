@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"neutrino"
 	"neutrino/lab"
 )
 
@@ -75,7 +76,8 @@ func operatorsBridge(ctx context.Context, c *Cloud) (string, error) {
 	return brief(out), errors.Join(err, cleaned)
 }
 
-// missingBridge maps a physical network to a bridge that nobody made.
+// missingBridge maps a physical network to a bridge that nobody made, and has
+// a network on it: what is reported is that alone.
 func missingBridge(ctx context.Context, c *Cloud) (seen string, err error) {
 	conf := filepath.Join(c.router.Dir(), "neutron.conf")
 	before, err := os.ReadFile(conf)
@@ -93,6 +95,9 @@ func missingBridge(ctx context.Context, c *Cloud) (seen string, err error) {
 	if err := restart(ctx, mapped); err != nil {
 		return "", err
 	}
+	if err := c.portOnGhost(ctx); err != nil {
+		return "", err
+	}
 	status := c.lab.Binary + " agent status"
 	if seen, err = c.expect(ctx, "router", status, has("br-ghost")); err != nil {
 		return seen, err
@@ -101,6 +106,35 @@ func missingBridge(ctx context.Context, c *Cloud) (seen string, err error) {
 		return seen, fmt.Errorf("the other physical network: %w", err)
 	}
 	return seen, c.pageFrom(ctx, c.vars["fip"], c.guest.Name)
+}
+
+// portOnGhost binds a port of a network on the missing bridge to the host, once
+// the server knows the mapping.
+func (c *Cloud) portOnGhost(ctx context.Context) error {
+	err := until(ctx, patience, func(ctx context.Context) error {
+		agent, err := c.one(ctx, "agents", lab.Query{"host": c.router.Name, "agent_type": neutrino.AgentOVS})
+		if err == nil && !strings.Contains(fmt.Sprint(agent["configurations"]), "br-ghost") {
+			err = errors.New("the server does not know the mapping")
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	network, err := c.lab.Client().Create(ctx, "networks", lab.Object{
+		"name": "check-ghost", "provider:network_type": "flat", "provider:physical_network": "ghost",
+	})
+	if err != nil {
+		return err
+	}
+	c.objects = append(c.objects, made{"networks", network.ID()})
+	port, err := c.lab.Client().Create(ctx, "ports", lab.Object{
+		"network_id": network.ID(), "binding:host_id": c.router.Name, "device_owner": neutrino.OwnerComputePrefix + neutrino.DefaultZone,
+	})
+	if err == nil {
+		c.objects = append(c.objects, made{"ports", port.ID()})
+	}
+	return err
 }
 
 func gatewayOnBridge(ctx context.Context, c *Cloud) (string, error) {

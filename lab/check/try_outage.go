@@ -51,37 +51,40 @@ func renewalAfterFailover(ctx context.Context, c *Cloud) (string, error) {
 // moveDHCP moves the network to another host's agent and back.
 func (c *Cloud) moveDHCP(ctx context.Context, to *lab.Host) (string, error) {
 	from := c.network
-	if err := c.handOver(ctx, from, to); err != nil {
-		return "", err
+	err := c.takeOver(ctx, from, to)
+	var seen string
+	if err == nil {
+		seen, err = c.renew(ctx)
 	}
-	seen, err := c.renew(ctx)
-	return to.Name + " serves: " + seen, errors.Join(err, c.handOver(context.WithoutCancel(ctx), to, from))
+	return to.Name + " serves: " + seen, errors.Join(err, c.takeOver(context.WithoutCancel(ctx), to, from))
 }
 
-// handOver gives the VM's network to another host's DHCP agent.
-func (c *Cloud) handOver(ctx context.Context, from, to *lab.Host) error {
-	path := map[string]string{}
-	for _, h := range []*lab.Host{from, to} {
-		agent, err := c.one(ctx, "agents", lab.Query{"host": h.Name, "agent_type": neutrino.AgentDHCP})
-		if err != nil {
-			return err
-		}
-		path[h.Name] = "/v2.0/agents/" + agent.ID() + "/dhcp-networks"
+// takeOver lets the server lose a host's DHCP agent: another takes its networks
+// over. The agent comes back as a new one, without them.
+func (c *Cloud) takeOver(ctx context.Context, from, to *lab.Host) error {
+	agent, err := c.one(ctx, "agents", lab.Query{"host": from.Name, "agent_type": neutrino.AgentDHCP})
+	if err != nil {
+		return err
 	}
-	api := c.lab.Client()
-	for _, r := range []lab.Request{
-		{Method: "DELETE", Path: path[from.Name] + "/" + c.vars["net"]},
-		{Method: "POST", Path: path[to.Name], Body: lab.Object{"network_id": c.vars["net"]}},
-	} {
-		if err := api.Do(ctx, r, nil); err != nil {
-			return err
-		}
+	if err := c.lab.Client().Delete(ctx, "agents", agent.ID()); err != nil {
+		return err
+	}
+	err = until(ctx, patience, func(ctx context.Context) error {
+		_, err := to.Run(ctx, "sh", "-c", c.expand("ip netns pids $ns | grep -x $(cat $dir/pid)"))
+		return err
+	})
+	if err == nil {
+		err = until(ctx, patience, c.guestPings)
+	}
+	if err != nil {
+		return fmt.Errorf("%s takes over from %s: %w", to.Name, from.Name, err)
+	}
+	if err := from.Restart(ctx, agentProcess); err != nil {
+		return err
 	}
 	return until(ctx, patience, func(ctx context.Context) error {
-		if _, err := to.Run(ctx, "sh", "-c", c.expand("ip netns pids $ns | grep -x $(cat $dir/pid)")); err != nil {
-			return err
-		}
-		return c.guestPings(ctx)
+		_, err := c.one(ctx, "agents", lab.Query{"host": from.Name, "agent_type": neutrino.AgentDHCP})
+		return err
 	})
 }
 
