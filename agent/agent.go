@@ -274,6 +274,9 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	}
 	slog.Debug("agent: pass", "revision", v.Revision, "plan", planned, "took", a.lastTook,
 		"puts", res.Puts, "drops", res.Drops, "problems", len(res.Problems))
+	for _, w := range res.Writes {
+		slog.Debug("agent: wrote", "object", w.Object, "surface", w.Surface, "items", w.Items)
+	}
 	if age == samePlan {
 		a.tracker.repair(a.lastEnd, res.Writes)
 	}

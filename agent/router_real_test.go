@@ -96,8 +96,8 @@ func TestARealRouterIsBuiltAnswersForMetadataAndGoesAsAWhole(t *testing.T) {
 	writes := ovs.Writes()
 	a, src, stop = realAgent(t, c, p, routed())
 	realtest.Eventually(t, "the fresh agent reports", func() bool { r, n := src.last(); return n > 0 && len(r.Pending) == 0 })
-	// Zones, tracked NAT and sockets end with the process and count as put.
-	own := len(a.state.Zones) + len(a.state.Translations) + len(a.state.Listeners)
+	// Sockets and advertisements end with the process and count as put.
+	own := len(a.state.Listeners) + len(a.state.Adverts)
 	if st := a.Status(); st.AllPuts > own || st.AllDrops > 0 || ovs.Writes() != writes {
 		t.Errorf("a fresh agent put %d (%d of its own), dropped %d and wrote %d times to OVSDB", st.AllPuts, own, st.AllDrops, ovs.Writes()-writes)
 	}

@@ -31,7 +31,8 @@ func UpdateAgent(tx *Tx, id neutrino.ID, change func(*neutrino.Agent) error, _ n
 }
 
 // DeleteAgent forgets an agent. The networks that a DHCP agent served and the
-// routers of an L3 agent go to other hosts; a host without agents and ports is forgotten too. A living agent
+// routers of an L3 agent go to other hosts, many of them with the next calls of
+// [Reschedule]; a host without agents and ports is forgotten too. A living agent
 // comes again with its next registration, under the same ID.
 func DeleteAgent(tx *Tx, id neutrino.ID) error {
 	a, err := find(tx, agents(), id)
@@ -39,44 +40,23 @@ func DeleteAgent(tx *Tx, id neutrino.ID) error {
 		return err
 	}
 	store.Delete(tx.Tx, store.Agents, id)
-	switch a.AgentType {
-	case neutrino.AgentDHCP:
-		err = evacuateDHCP(tx, a.Host)
-	case neutrino.AgentL3:
-		err = evacuateRouters(tx, a.Host)
-	}
-	if err != nil {
+	if _, err := evacuate(tx, a.AgentType, a.Host, scheduleBatch); err != nil {
 		return err
 	}
-	for other := range store.By(tx.Tx, store.AgentsByHost, a.Host) {
-		store.Exists(tx.Tx, store.Agents, other.ID) // two deletions may not rely on each other
-		return nil
-	}
-	for range store.By(tx.Tx, store.PortsByHost, a.Host) {
-		return nil
-	}
-	store.Delete(tx.Tx, store.Hosts, neutrino.ID(a.Host))
+	forgetHost(tx, a.Host)
 	return nil
 }
 
-// evacuateDHCP moves all networks that the host serves to others; what no other
-// can take waits for one.
-func evacuateDHCP(tx *Tx, host string) error {
-	for _, b := range slices.Collect(store.By(tx.Tx, store.DHCPBindingsByHost, host)) {
-		moved, err := failOverDHCP(tx, b)
-		if err != nil {
-			return err
-		}
-		if moved {
-			continue
-		}
-		for slot, holder := range slots(tx, b.NetworkID) {
-			if holder == host {
-				dropDHCP(tx, b.NetworkID, slot, host)
-			}
-		}
+// forgetHost forgets a host without agents, ports and work.
+func forgetHost(tx *Tx, host string) {
+	for other := range store.By(tx.Tx, store.AgentsByHost, host) {
+		store.Exists(tx.Tx, store.Agents, other.ID) // two deletions may not rely on each other
+		return
 	}
-	return nil
+	if store.Count(tx.Tx, store.PortsByHost, host)+store.Count(tx.Tx, store.RouterBindingsByHost, host)+
+		store.Count(tx.Tx, store.DHCPBindingsByHost, host) == 0 {
+		store.Delete(tx.Tx, store.Hosts, neutrino.ID(host))
+	}
 }
 
 // Register keeps what an agent says of its host: the host, and one agent for

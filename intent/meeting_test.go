@@ -86,9 +86,12 @@ func (s *scene) requests() map[string]func(*Tx) error {
 // the commit of the first, for every pair; the audit then finds what dangles.
 func TestAnyTwoRequestsMeet(t *testing.T) {
 	names := newScene(t).requests()
-	met := 0
+	met, pair := 0, 0
 	for first := range names {
 		for second := range names {
+			if pair++; testing.Short() && pair%8 != 0 {
+				continue // all of them take half a minute with the race detector
+			}
 			t.Run(first+" while "+second, func(t *testing.T) {
 				s := newScene(t)
 				list := s.requests()
@@ -116,7 +119,7 @@ func TestAnyTwoRequestsMeet(t *testing.T) {
 			})
 		}
 	}
-	if met < len(names) {
+	if met < len(names) && !testing.Short() {
 		t.Errorf("only %d met: the test tests nothing", met)
 	}
 }

@@ -149,21 +149,62 @@ func scheduleRouters(tx *Tx) error {
 	return nil
 }
 
-// evacuateRouters moves all routers that the host runs to others; what no other
-// can run waits for one.
-func evacuateRouters(tx *Tx, host string) error {
-	for _, b := range slices.Collect(store.By(tx.Tx, store.RouterBindingsByHost, host)) {
-		moved, err := failOverRouter(tx, b)
-		if err != nil {
-			return err
-		}
-		if r, ok := store.Peek(tx.Tx, store.Routers, b.RouterID); ok && !moved {
-			if err := unscheduleRouter(tx, r); err != nil {
-				return err
-			}
+// evacuate takes at most so many routers or networks from a host that has no
+// agent for them any more; what no other host can take waits for one.
+func evacuate(tx *Tx, agentType, host string, most int) (done int, err error) {
+	switch agentType {
+	case neutrino.AgentL3:
+		return each(tx, slices.Collect(store.By(tx.Tx, store.RouterBindingsByHost, host)), most, evacuateRouter)
+	case neutrino.AgentDHCP:
+		return each(tx, slices.Collect(store.By(tx.Tx, store.DHCPBindingsByHost, host)), most, evacuateDHCP)
+	}
+	return 0, nil
+}
+
+func evacuateRouter(tx *Tx, b *neutrino.RouterBinding) (bool, error) {
+	if moved, err := failOverRouter(tx, b); moved || err != nil {
+		return moved, err
+	}
+	r, ok := store.Peek(tx.Tx, store.Routers, b.RouterID)
+	if !ok {
+		return false, nil
+	}
+	return true, unscheduleRouter(tx, r)
+}
+
+func evacuateDHCP(tx *Tx, b *neutrino.DHCPBinding) (bool, error) {
+	if moved, err := failOverDHCP(tx, b); moved || err != nil {
+		return moved, err
+	}
+	for slot, holder := range slots(tx, b.NetworkID) {
+		if holder == b.Host {
+			dropDHCP(tx, b.NetworkID, slot, b.Host)
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
+}
+
+// deserted takes work from hosts whose agents for it were deleted.
+func deserted(tx *Tx) (moved int, err error) {
+	for _, h := range slices.Collect(store.All(tx.Tx, store.Hosts)) {
+		for _, agentType := range []string{neutrino.AgentL3, neutrino.AgentDHCP} {
+			id := agentID(agentType, h.Name)
+			if _, ok := store.Peek(tx.Tx, store.Agents, id); ok {
+				continue
+			}
+			n, err := evacuate(tx, agentType, h.Name, scheduleBatch-moved)
+			if err != nil {
+				return moved, err
+			}
+			if n > 0 {
+				store.Exists(tx.Tx, store.Agents, id) // a registration meanwhile saves it
+				forgetHost(tx, h.Name)
+			}
+			moved += n
+		}
+	}
+	return moved, nil
 }
 
 // failOverRouter moves a router to another host; false when none can run it.
@@ -194,12 +235,15 @@ func failOverDHCP(tx *Tx, b *neutrino.DHCPBinding) (bool, error) {
 }
 
 // Reschedule moves the routers and the DHCP service of networks away from hosts
-// whose agents were not heard of within the down time, and says how many it
-// moved. What no other host can take stays. It moves nothing before the service
-// has had a down time itself to hear of the agents: after a rest of the server's
-// all of them seem dead until they connect again. It is to be called again and
-// again; one call moves a limited number.
+// whose agents were deleted, or were not heard of within the down time, and says
+// how many it moved. What no other host can take stays with a dead agent. It
+// calls none dead before the service has had a down time itself to hear of the
+// agents: after a rest of the server's all of them seem dead until they connect
+// again. It is to be called again and again; one call moves a limited number.
 func Reschedule(tx *Tx) (moved int, err error) {
+	if moved, err = deserted(tx); moved > 0 || err != nil {
+		return moved, err
+	}
 	if tx.Now.Sub(tx.since) < tx.Config.AgentDownTime {
 		return 0, nil
 	}
@@ -225,21 +269,20 @@ func Reschedule(tx *Tx) (moved int, err error) {
 func abandon(tx *Tx, a *neutrino.Agent, most int) (moved int, err error) {
 	switch a.AgentType {
 	case neutrino.AgentL3:
-		return each(slices.Collect(store.By(tx.Tx, store.RouterBindingsByHost, a.Host)), most,
-			func(b *neutrino.RouterBinding) (bool, error) { return failOverRouter(tx, b) })
+		return each(tx, slices.Collect(store.By(tx.Tx, store.RouterBindingsByHost, a.Host)), most, failOverRouter)
 	case neutrino.AgentDHCP:
-		return each(slices.Collect(store.By(tx.Tx, store.DHCPBindingsByHost, a.Host)), most,
-			func(b *neutrino.DHCPBinding) (bool, error) { return failOverDHCP(tx, b) })
+		return each(tx, slices.Collect(store.By(tx.Tx, store.DHCPBindingsByHost, a.Host)), most, failOverDHCP)
 	}
 	return 0, nil
 }
 
-func each[T any](list []*T, most int, f func(*T) (bool, error)) (done int, err error) {
+// each does at most so many of the list, and no more than fit in a transaction.
+func each[T any](tx *Tx, list []*T, most int, do func(*Tx, *T) (bool, error)) (done int, err error) {
 	for _, v := range list {
-		if done == most {
+		if done >= most || tx.Full() {
 			break
 		}
-		ok, err := f(v)
+		ok, err := do(tx, v)
 		if err != nil {
 			return done, err
 		}

@@ -126,6 +126,54 @@ func TestNothingMovesRightAfterTheServersRest(t *testing.T) {
 	}
 }
 
+func TestAHostWithMoreThanFitsIsEvacuatedInParts(t *testing.T) {
+	c := newCloud(t)
+	c.registerL3("net1")
+	n := c.network(alice, neutrino.Network{})
+	s := c.subnet(alice, n, "10.0.0.0/16")
+	const routers = scheduleBatch + 50
+	for range routers {
+		c.behindPort(s)
+	}
+	ran := func(host string) int { return store.Count(c.db.Snapshot(), store.RouterBindingsByHost, host) }
+	if got := ran("net1"); got != routers {
+		t.Fatalf("net1 runs %d routers", got)
+	}
+	c.registerL3("net2")
+	for _, a := range []string{neutrino.AgentOVS, neutrino.AgentDHCP, neutrino.AgentMetadata, neutrino.AgentL3} {
+		if id := agentID(a, "net1"); c.has(id) {
+			c.do(admin, func(tx *Tx) error { return DeleteAgent(tx, id) })
+		}
+	}
+	rest := ran("net1")
+	if rest == 0 || rest == routers {
+		t.Fatalf("net1 still runs %d routers", rest)
+	}
+	moved := 0
+	for step := c.reschedule(); step > 0; step = c.reschedule() {
+		moved += step
+	}
+	if moved != rest || ran("net2") != routers {
+		t.Errorf("moved %d of %d, net2 runs %d of %d", moved, rest, ran("net2"), routers)
+	}
+	if _, ok := store.Peek(c.db.Snapshot(), store.Hosts, "net1"); ok {
+		t.Error("the empty host is still known")
+	}
+}
+
+func (c *cloud) has(agent neutrino.ID) bool {
+	_, ok := store.Peek(c.db.Snapshot(), store.Agents, agent)
+	return ok
+}
+
+// behindPort makes a router with an interface of its own on the subnet.
+func (c *cloud) behindPort(s *neutrino.Subnet) {
+	c.t.Helper()
+	p := c.port(alice, neutrino.Port{NetworkID: s.NetworkID})
+	r := c.router(alice, nil)
+	c.do(alice, addPortTo(r.ID, p.ID))
+}
+
 func TestAnAdminSchedulesByHand(t *testing.T) {
 	c := newCloud(t)
 	c.registerL3("net1", "net2")

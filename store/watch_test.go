@@ -68,6 +68,9 @@ func TestAWatchTellsEveryRevisionInOrder(t *testing.T) {
 }
 
 func TestASlowWatcherHoldsNobodyUpAndIsToldToListAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: -short: it writes ten thousand revisions")
+	}
 	db := openDB(t, sqlite.Memory)
 	putNetwork(t, db, netA, "a")
 	var err error

@@ -10,10 +10,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"neutrino/cli"
 	"neutrino/lab"
 )
 
@@ -30,6 +32,10 @@ func main() {
 	labCommand := lab.Command()
 	labCommand.AddCommand(checkCommand())
 	root.AddCommand(serverCommand(), agentCommand(), vifCommand(), labCommand)
+	root.AddCommand(cli.Commands()...)
+	if name := filepath.Base(os.Args[0]); name == "neutron" || name == "quantum" {
+		root = cli.Neutron()
+	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return

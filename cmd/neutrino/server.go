@@ -175,9 +175,12 @@ func started(v *config.Values, what string) *slog.Logger {
 
 // handlers let the feed tell intent what agents say.
 func handlers(svc *intent.Service) feed.Handlers {
+	// Several heartbeats fit in a down time, also in a short one.
+	beats := min(neutrino.AgentReportTime, svc.Config().AgentDownTime*2/5)
 	server := intent.Caller{ProjectID: "", Admin: true}
 	do := func(ctx context.Context, f func(*intent.Tx) error) error { return svc.Do(ctx, server, f) }
 	return feed.Handlers{
+		BeatInterval: beats,
 		Register: func(ctx context.Context, r neutrino.Registration) error {
 			return do(ctx, func(tx *intent.Tx) error { return intent.Register(tx, r) })
 		},

@@ -158,6 +158,9 @@ func onASmallDisk(t *testing.T, dir string) {
 // The file does not grow with the number of changes, only with what is alive
 // and the history that is kept.
 func TestTheFileStopsGrowing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: -short: it writes ten thousand revisions")
+	}
 	path := filepath.Join(t.TempDir(), "db")
 	e, err := Open(t.Context(), Options{Path: path, Keep: 200})
 	if err != nil {

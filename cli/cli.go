@@ -1,0 +1,300 @@
+// Package cli is the neutrino command as a client of the API: the words and
+// options of openstackclient, and by the name neutron those of the seed. It
+// stands outside the line: all that it knows comes over HTTP.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// program is one run of the client: its table, and what its options say.
+type program struct {
+	source    source
+	resources []*resource
+	said      map[string]*string // the options --os-NAME, by name
+	insecure  bool
+	debug     bool
+}
+
+// Commands are the commands of openstackclient's grammar, to be added to
+// neutrino's root: network, subnet, port, router and so on. They print to the
+// command's output; an error is the API's message.
+func Commands() []*cobra.Command { return newProgram(system()).commands() }
+
+func newProgram(src source) *program {
+	p := &program{source: src, resources: resources(), said: map[string]*string{"cloud": new(string)}}
+	for _, s := range settings() {
+		p.said[s.name] = new(string)
+	}
+	return p
+}
+
+// commands builds the tree.
+func (p *program) commands() []*cobra.Command {
+	root := &cobra.Command{}
+	for _, r := range p.resources {
+		p.resourceCommands(root, r)
+	}
+	for _, a := range actions() {
+		p.add(root, a.words, p.actionCommand(a))
+	}
+	p.quotaCommands(root)
+	tops := root.Commands()
+	root.RemoveCommand(tops...)
+	for _, top := range tops {
+		p.identityFlags(top)
+	}
+	return tops
+}
+
+// resourceCommands are the verbs of one resource.
+func (p *program) resourceCommands(root *cobra.Command, r *resource) {
+	p.add(root, r.words+" list", p.listCommand(r))
+	if !r.noShow {
+		p.add(root, r.words+" show", p.showCommand(r))
+	}
+	if r.create != nil {
+		p.add(root, r.words+" create", p.createCommand(r))
+	}
+	if r.set != nil {
+		p.add(root, r.words+" set", p.changeCommand(r, "set"))
+	}
+	if r.unset != nil {
+		p.add(root, r.words+" unset", p.changeCommand(r, "unset"))
+	}
+	if r.remove {
+		p.add(root, r.words+" delete", p.deleteCommand(r))
+	}
+}
+
+// add puts a command where its words lead, and makes the groups on the way.
+func (p *program) add(root *cobra.Command, words string, leaf *cobra.Command) {
+	path := strings.Fields(words)
+	at := root
+	for i, word := range path[:len(path)-1] {
+		next := child(at, word)
+		if next == nil {
+			next = group(word, strings.Join(path[:i+1], " "))
+			at.AddCommand(next)
+		}
+		at = next
+	}
+	leaf.Use = path[len(path)-1] + strings.TrimPrefix(leaf.Use, "_")
+	leaf.SetFlagErrorFunc(flagError)
+	leaf.SilenceUsage, leaf.SilenceErrors = true, true
+	at.AddCommand(leaf)
+}
+
+func child(parent *cobra.Command, word string) *cobra.Command {
+	i := slices.IndexFunc(parent.Commands(), func(c *cobra.Command) bool { return c.Name() == word })
+	if i < 0 {
+		return nil
+	}
+	return parent.Commands()[i]
+}
+
+// group is a word that only leads to others.
+func group(word, path string) *cobra.Command {
+	g := &cobra.Command{Use: word, Short: "Commands of " + path, SilenceUsage: true, SilenceErrors: true}
+	g.SetFlagErrorFunc(flagError)
+	g.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		var names []string
+		for _, c := range cmd.Commands() {
+			names = append(names, c.Name())
+		}
+		return fmt.Errorf("%q is no command of %q%s; there are %s", args[0], cmd.CommandPath(), didYouMean(args[0], names), strings.Join(names, ", "))
+	}
+	return g
+}
+
+// identityFlags are the options --os-*, which every command has.
+func (p *program) identityFlags(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVar(p.said["cloud"], "os-cloud", "", "cloud of clouds.yaml (OS_CLOUD)")
+	for _, s := range settings() {
+		variable := "OS_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+		f.StringVar(p.said[s.name], "os-"+s.name, "", s.help+" ("+strings.Join(append([]string{variable}, s.also...), ", ")+")")
+	}
+	f.BoolVar(&p.insecure, "insecure", false, "do not check the server's certificate (OS_INSECURE)")
+	f.BoolVar(&p.debug, "debug", false, "print a line for each request")
+}
+
+// session is one command that talks to the API.
+type session struct {
+	*program
+	api *client
+	ids map[string]string // names that were looked up
+}
+
+// open finds out who is calling, and where the API is.
+func (p *program) open(cmd *cobra.Command) (*session, error) {
+	options := map[string]string{"insecure": fmt.Sprint(p.insecure)}
+	for name, value := range p.said {
+		options[name] = *value
+	}
+	who, err := p.source.resolve(options)
+	if err != nil {
+		return nil, err
+	}
+	api, err := who.client()
+	if err != nil {
+		return nil, err
+	}
+	if p.debug {
+		api.debug = cmd.ErrOrStderr()
+	}
+	return &session{program: p, api: api, ids: map[string]string{}}, nil
+}
+
+// resource is the resource of the words.
+func (p *program) resource(words string) *resource {
+	i := slices.IndexFunc(p.resources, func(r *resource) bool { return r.words == words })
+	return p.resources[i]
+}
+
+// didYouMean is the nearest of some words, as the end of a sentence; empty
+// where none is near.
+func didYouMean(word string, known []string) string {
+	best, least := "", max(1, len(word)/3)+1
+	for _, k := range known {
+		d := distance(strings.ToLower(word), strings.ToLower(k))
+		if word != "" && strings.HasPrefix(k, word) {
+			d = min(d, 1)
+		}
+		if d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return ", did you mean " + best + "?"
+}
+
+// distance counts the letters to change, add or drop between two words, or to
+// swap with their neighbour.
+func distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
+
+// flagError adds the option that was probably meant.
+func flagError(cmd *cobra.Command, err error) error {
+	unknown, ok := err.(interface{ GetSpecifiedName() string })
+	if !ok || !strings.HasPrefix(err.Error(), "unknown") {
+		return err
+	}
+	name := unknown.GetSpecifiedName()
+	var names []string
+	for word := range strings.FieldsSeq(cmd.Flags().FlagUsages() + cmd.InheritedFlags().FlagUsages()) {
+		if flag, ok := strings.CutPrefix(word, "--"); ok {
+			names = append(names, strings.TrimRight(flag, ","))
+		}
+	}
+	near := didYouMean(name, names)
+	if near != "" {
+		near = ", did you mean --" + strings.TrimPrefix(near, ", did you mean ")
+	}
+	return fmt.Errorf("%q has no option --%s%s", cmd.CommandPath(), name, near)
+}
+
+// Completion.
+
+// completionPatience keeps a server that does not answer from holding up the
+// shell.
+const completionPatience = 2 * time.Second
+
+func completeWith(cmd *cobra.Command, flag string, words ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic("cli: " + err.Error()) // the flag is not there: a fault in the table
+	}
+}
+
+func (p *program) completeNames(cmd *cobra.Command, flag, words string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+		return p.names(cmd, words, begun), cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic("cli: " + err.Error())
+	}
+}
+
+// completeArgs completes arguments with names: the kind of each, the last one
+// repeated where repeat says so.
+func (p *program) completeArgs(kinds []string, repeat bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		i := len(args)
+		if repeat {
+			i = min(i, len(kinds)-1)
+		}
+		if i >= len(kinds) || kinds[i] == "" {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		names := slices.DeleteFunc(p.names(cmd, kinds[i], begun), func(s string) bool {
+			name, _, _ := strings.Cut(s, "\t")
+			return slices.Contains(args, name)
+		})
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// names are the names and ids of a resource's objects that begin so.
+func (p *program) names(cmd *cobra.Command, words, begun string) []string {
+	r := p.resource(words)
+	s, err := p.open(cmd)
+	if err != nil || r.under != "" {
+		return nil
+	}
+	ctx := cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionPatience)
+	defer cancel()
+	rows, err := s.api.list(ctx, request{path: r.path}, r.many)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return nil
+	}
+	var names []string
+	for _, row := range rows {
+		id, name := row.text("id"), row.text(r.name)
+		if name != "" && strings.HasPrefix(name, begun) && !strings.ContainsAny(name, "\t\n") {
+			names = append(names, name+"\t"+id)
+		}
+		if id != "" && (name == "" || begun != "" && strings.HasPrefix(id, begun)) && strings.HasPrefix(id, begun) {
+			names = append(names, id+"\t"+strings.NewReplacer("\t", " ", "\n", " ").Replace(name))
+		}
+	}
+	return names
+}

@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// source is where settings come from. Tests have their own.
+type source struct {
+	env  func(string) string
+	dirs []string // in which clouds.yaml is looked for, best first
+}
+
+// system is the source of a real command: the environment, and the directories
+// in which openstackclient looks.
+func system() source {
+	dirs := []string{"."}
+	if config := os.Getenv("XDG_CONFIG_HOME"); config != "" {
+		dirs = append(dirs, filepath.Join(config, "openstack"))
+	} else if home, err := os.UserHomeDir(); err == nil {
+		dirs = append(dirs, filepath.Join(home, ".config", "openstack"))
+	}
+	return source{env: os.Getenv, dirs: append(dirs, "/etc/openstack")}
+}
+
+// setting is one thing that an option --os-NAME, a variable OS_NAME or a key of
+// clouds.yaml says.
+type setting struct {
+	name  string // of the option, without --os-
+	help  string
+	also  []string // other variables
+	key   string   // in clouds.yaml, where it is not the name with underscores
+	field func(*auth) *string
+}
+
+// settings is everything that there is to say about who is calling.
+func settings() []setting {
+	return []setting{
+		{"endpoint", "URL of the Networking API, with or without /v2.0", []string{"OS_URL", "OS_ENDPOINT_OVERRIDE"}, "endpoint", func(a *auth) *string { return &a.endpoint }},
+		{"auth-type", "none, http_basic, password or token", nil, "", func(a *auth) *string { return (*string)(&a.kind) }},
+		{"auth-url", "URL of Keystone", nil, "", func(a *auth) *string { return &a.authURL }},
+		{"username", "user's name", nil, "", func(a *auth) *string { return &a.username }},
+		{"user-id", "user's id", nil, "", func(a *auth) *string { return &a.userID }},
+		{"password", "user's password", nil, "", func(a *auth) *string { return &a.password }},
+		{"user-domain-name", "domain of the user, by name", []string{"OS_DEFAULT_DOMAIN_NAME"}, "", func(a *auth) *string { return &a.userDomain }},
+		{"user-domain-id", "domain of the user, by id", []string{"OS_DEFAULT_DOMAIN_ID", "OS_DEFAULT_DOMAIN"}, "", func(a *auth) *string { return &a.userDomainID }},
+		{"token", "token of Keystone", nil, "", func(a *auth) *string { return &a.token }},
+		{"project-name", "project by name", []string{"OS_TENANT_NAME"}, "", func(a *auth) *string { return &a.project }},
+		{"project-id", "project by id", []string{"OS_TENANT_ID"}, "", func(a *auth) *string { return &a.projectID }},
+		{"project-domain-name", "domain of the project, by name", []string{"OS_DEFAULT_DOMAIN_NAME"}, "", func(a *auth) *string { return &a.projectDomain }},
+		{"project-domain-id", "domain of the project, by id", []string{"OS_DEFAULT_DOMAIN_ID", "OS_DEFAULT_DOMAIN"}, "", func(a *auth) *string { return &a.projectDomainID }},
+		{"system-scope", "\"all\" for the whole system instead of a project", nil, "", func(a *auth) *string { return &a.system }},
+		{"region-name", "region of the catalogue", nil, "", func(a *auth) *string { return &a.region }},
+		{"interface", "public, internal or admin endpoint of the catalogue", []string{"OS_ENDPOINT_TYPE"}, "", func(a *auth) *string { return &a.iface }},
+		{"cacert", "file with the certificates to trust", nil, "", func(a *auth) *string { return &a.caFile }},
+	}
+}
+
+// resolve puts together what the options (by name), the environment and
+// clouds.yaml say; the first that says something wins. With a cloud's name, the
+// environment does not: it would be half of another cloud.
+func (s source) resolve(options map[string]string) (auth, error) {
+	var a auth
+	cloud, err := s.cloud(cmp.Or(options["cloud"], s.env("OS_CLOUD")))
+	if err != nil {
+		return a, err
+	}
+	for _, set := range settings() {
+		key := cmp.Or(set.key, strings.ReplaceAll(set.name, "-", "_"))
+		value := cmp.Or(options[set.name], cloud[key])
+		if cloud == nil {
+			variables := append([]string{"OS_" + strings.ToUpper(strings.ReplaceAll(set.name, "-", "_"))}, set.also...)
+			for _, v := range variables {
+				value = cmp.Or(value, s.env(v))
+			}
+		}
+		*set.field(&a) = value
+	}
+	a.insecure = options["insecure"] == "true" || cloud["verify"] == "false" || cloud["insecure"] == "true" ||
+		cloud == nil && slices.Contains([]string{"1", "true", "True"}, s.env("OS_INSECURE"))
+	a.kind = kindOf(a)
+	return a, nil
+}
+
+// kindOf guesses how to log in where nothing says it, and knows the other
+// clients' names of the same thing.
+func kindOf(a auth) authKind {
+	switch a.kind {
+	case "":
+	case "v3password":
+		return authPassword
+	case "v3token", "token_endpoint", "admin_token":
+		return authToken
+	case "noauth":
+		return authNone
+	default:
+		return a.kind
+	}
+	switch {
+	case a.token != "":
+		return authToken
+	case a.authURL != "":
+		return authPassword
+	case a.username != "" && a.password != "":
+		return authBasic
+	}
+	return authNone
+}
+
+// cloud reads one cloud of the first clouds.yaml that there is, as one flat
+// map; nil where no cloud is asked for.
+func (s source) cloud(name string) (map[string]string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	file, found, err := s.open("clouds.yaml", s.env("OS_CLIENT_CONFIG_FILE"))
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, fmt.Errorf("cloud %s is asked for, but there is no clouds.yaml in %s", name, strings.Join(s.dirs, ", "))
+	}
+	secret, more, err := s.open("secure.yaml", s.env("OS_CLIENT_SECURE_FILE"))
+	if err != nil {
+		return nil, err
+	}
+	clouds, err := cloudsOf(file, found)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := cloudsOf(secret, more)
+	if err != nil {
+		return nil, err
+	}
+	if clouds[name] == nil {
+		return nil, fmt.Errorf("%s has no cloud %s; it has %s", file, name,
+			strings.Join(slices.Sorted(maps.Keys(clouds)), ", "))
+	}
+	flat := map[string]string{}
+	flatten(clouds[name], flat)
+	flatten(secrets[name], flat)
+	return flat, nil
+}
+
+// open reads the named file, or else the first of that name in the directories.
+func (s source) open(name, override string) (string, []byte, error) {
+	var paths []string
+	for _, dir := range s.dirs {
+		paths = append(paths, filepath.Join(dir, name), filepath.Join(dir, strings.TrimSuffix(name, "yaml")+"yml"))
+	}
+	if override != "" {
+		paths = []string{override}
+	}
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			return path, b, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", nil, fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	return "", nil, nil
+}
+
+func cloudsOf(file string, content []byte) (map[string]map[string]any, error) {
+	var doc struct {
+		Clouds map[string]map[string]any
+	}
+	if err := yaml.Unmarshal(content, &doc); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return doc.Clouds, nil
+}
+
+// flatten takes the keys of a cloud and of its auth section, which do not
+// overlap, under the names of the options.
+func flatten(cloud map[string]any, into map[string]string) {
+	rename := map[string]string{"network_endpoint_override": "endpoint", "endpoint_override": "endpoint",
+		"tenant_name": "project_name", "tenant_id": "project_id", "endpoint_type": "interface"}
+	for key, value := range cloud {
+		switch value := value.(type) {
+		case map[string]any:
+			if key == "auth" {
+				flatten(value, into)
+			}
+		case nil, []any:
+		default:
+			into[cmp.Or(rename[key], key)] = fmt.Sprint(value)
+		}
+	}
+}

@@ -1,0 +1,315 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+)
+
+// column is one column of a list, or one field of a show.
+type column struct {
+	title string
+	attr  string
+	look  look
+	// of makes the value where it is no attribute.
+	of func(object) any
+}
+
+func (c column) value(o object) any {
+	if c.of != nil {
+		return c.of(o)
+	}
+	return o.get(c.attr)
+}
+
+// shown is the value as a table shows it.
+func (c column) shown(v any) string {
+	if c.look != nil {
+		return c.look(v)
+	}
+	return words(v)
+}
+
+// output is what -f and its companions say.
+type output struct {
+	format     string
+	columns    []string
+	sortBy     []string
+	descending bool
+	noIndent   bool
+}
+
+// The formats of a list and of one object. The first is the default.
+func listFormats() []string { return []string{"table", "json", "yaml", "value", "csv"} }
+func showFormats() []string { return []string{"table", "json", "yaml", "value", "shell"} }
+
+func (o *output) flags(cmd *cobra.Command, formats []string) {
+	f := cmd.Flags()
+	f.StringVarP(&o.format, "format", "f", formats[0], "how to print: "+strings.Join(formats, ", "))
+	f.StringArrayVarP(&o.columns, "column", "c", nil, "print this `COLUMN` only (repeat for more)")
+	f.BoolVar(&o.noIndent, "noindent", false, "print JSON on one line")
+	completeWith(cmd, "format", formats...)
+}
+
+func (o *output) sortFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&o.sortBy, "sort-column", nil, "sort by this `COLUMN` (repeat for more)")
+	f.BoolVar(&o.descending, "sort-descending", false, "sort downwards")
+	f.Bool("sort-ascending", true, "sort upwards")
+}
+
+// check finds a format that does not exist before anything is asked for.
+func (o *output) check(formats []string) error {
+	if slices.Contains(formats, o.format) {
+		return nil
+	}
+	return fmt.Errorf("-f %s is unknown%s; there are %s", o.format, didYouMean(o.format, formats), strings.Join(formats, ", "))
+}
+
+// pick is the columns that -c names, in their own order.
+func (o *output) pick(all []column) ([]column, error) {
+	if len(o.columns) == 0 {
+		return all, nil
+	}
+	var titles []string
+	var picked []column
+	for _, c := range all {
+		titles = append(titles, c.title)
+		if slices.ContainsFunc(o.columns, func(name string) bool { return strings.EqualFold(name, c.title) }) {
+			picked = append(picked, c)
+		}
+	}
+	if len(picked) == 0 {
+		return nil, fmt.Errorf("no column is called %s%s; the columns are: %s", strings.Join(o.columns, " or "),
+			didYouMean(o.columns[0], titles), strings.Join(titles, ", "))
+	}
+	return picked, nil
+}
+
+// sort sorts the rows by the columns that --sort-column names.
+func (o *output) sort(rows []object, all []column) error {
+	var by []column
+	for _, name := range o.sortBy {
+		i := slices.IndexFunc(all, func(c column) bool { return strings.EqualFold(c.title, name) })
+		if i < 0 {
+			return fmt.Errorf("--sort-column %s is no column of this list", name)
+		}
+		by = append(by, all[i])
+	}
+	slices.SortStableFunc(rows, func(a, b object) int {
+		for _, c := range by {
+			if d := compare(c.value(a), c.value(b)); d != 0 && o.descending {
+				return -d
+			} else if d != 0 {
+				return d
+			}
+		}
+		return 0
+	})
+	return nil
+}
+
+// compare puts numbers in their order and the rest in that of the letters.
+func compare(a, b any) int {
+	_, n := a.(json.Number)
+	_, m := b.(json.Number)
+	if n && m {
+		return cmp.Compare(number(a), number(b))
+	}
+	return cmp.Compare(words(a), words(b))
+}
+
+// list prints rows.
+func (o *output) list(w io.Writer, rows []object, all []column) error {
+	if err := o.sort(rows, all); err != nil {
+		return err
+	}
+	cols, err := o.pick(all)
+	if err != nil {
+		return err
+	}
+	switch o.format {
+	case "json", "yaml":
+		list := make([]any, len(rows))
+		for i, row := range rows {
+			list[i] = record(row, cols)
+		}
+		return o.document(w, list)
+	case "csv":
+		return csv(w, rows, cols)
+	case "value":
+		var b strings.Builder
+		for _, row := range rows {
+			for i, c := range cols {
+				if i > 0 {
+					b.WriteByte(' ')
+				}
+				b.WriteString(words(c.value(row)))
+			}
+			b.WriteByte('\n')
+		}
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
+	return listTable(w, rows, cols)
+}
+
+// one prints one object.
+func (o *output) one(w io.Writer, row object, all []column) error {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b column) int { return cmp.Compare(a.title, b.title) })
+	cols, err := o.pick(all)
+	if err != nil {
+		return err
+	}
+	switch o.format {
+	case "json", "yaml":
+		return o.document(w, record(row, cols))
+	case "value", "shell":
+		var b strings.Builder
+		for _, c := range cols {
+			value := words(c.value(row))
+			if o.format == "shell" {
+				name := strings.NewReplacer(" ", "_", ":", "_", "-", "_").Replace(strings.ToLower(c.title))
+				value = name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value) + `"`
+			}
+			b.WriteString(value + "\n")
+		}
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
+	return fieldTable(w, row, cols)
+}
+
+// record is a row with the titles as keys.
+func record(row object, cols []column) object {
+	o := object{}
+	for _, c := range cols {
+		o = append(o, member{c.title, c.value(row)})
+	}
+	return o
+}
+
+// document prints JSON or YAML.
+func (o *output) document(w io.Writer, v any) error {
+	if o.format == "yaml" {
+		_, err := io.WriteString(w, yamlOf(v))
+		return err
+	}
+	b, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	if !o.noIndent {
+		var indented bytes.Buffer
+		if err := json.Indent(&indented, b, "", "  "); err != nil {
+			return err
+		}
+		b = indented.Bytes()
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// csv quotes everything but numbers, as openstackclient does.
+func csv(w io.Writer, rows []object, cols []column) error {
+	var b strings.Builder
+	field := func(i int, s string) {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(s)
+	}
+	for i, c := range cols {
+		field(i, csvQuote(c.title))
+	}
+	b.WriteByte('\n')
+	for _, row := range rows {
+		for i, c := range cols {
+			switch v := c.value(row).(type) {
+			case nil:
+				field(i, csvQuote(""))
+			case bool, json.Number:
+				if c.look == nil {
+					field(i, words(v))
+					continue
+				}
+				field(i, csvQuote(words(v)))
+			default:
+				field(i, csvQuote(words(v)))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func csvQuote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+
+// newTable is a table with the lines of openstackclient.
+func newTable() table.Writer {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Format.Header = text.FormatDefault
+	t.SetStyle(style)
+	return t
+}
+
+func listTable(w io.Writer, rows []object, cols []column) error {
+	if len(rows) == 0 {
+		_, err := fmt.Fprintln(w)
+		return err
+	}
+	t := newTable()
+	var header table.Row
+	var configs []table.ColumnConfig
+	for i, c := range cols {
+		header = append(header, c.title)
+		align := text.AlignLeft
+		if _, numeric := c.value(rows[0]).(json.Number); numeric && c.look == nil {
+			align = text.AlignRight
+		}
+		configs = append(configs, table.ColumnConfig{Number: i + 1, Align: align, AlignHeader: align})
+	}
+	t.AppendHeader(header)
+	t.SetColumnConfigs(configs)
+	for _, row := range rows {
+		var cells table.Row
+		for _, c := range cols {
+			cells = append(cells, printable(c.shown(c.value(row))))
+		}
+		t.AppendRow(cells)
+	}
+	_, err := fmt.Fprintln(w, t.Render())
+	return err
+}
+
+func fieldTable(w io.Writer, row object, cols []column) error {
+	t := newTable()
+	t.AppendHeader(table.Row{"Field", "Value"})
+	for _, c := range cols {
+		t.AppendRow(table.Row{c.title, printable(c.shown(c.value(row)))})
+	}
+	_, err := fmt.Fprintln(w, t.Render())
+	return err
+}
+
+// printable keeps a name from moving the terminal's cursor: what the API holds
+// may have been written by somebody else.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
