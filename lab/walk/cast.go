@@ -48,7 +48,7 @@ func (c *Cast) members() []*Member {
 	return []*Member{&c.VM, &c.Default, &c.Network, &c.Subnet, &c.DHCP, &c.Router, &c.Interface, &c.Gateway}
 }
 
-// roles are the members' roles, in the order of members.
+// name gives the members their roles.
 func (c *Cast) name() {
 	roles := [...]string{"the VM's port", "security group default", "network private", "its subnet",
 		"the DHCP server's port", "router router1", "its port inside", "its port outside"}

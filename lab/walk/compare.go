@@ -19,13 +19,11 @@ var varying = []struct {
 	{regexp.MustCompile(`\b(n_packets|n_bytes|idle_age|hard_age)=[0-9]+`), "$1=<count>"},
 	{regexp.MustCompile(`\bxid=0x[0-9a-f]+`), "xid=<number>"},
 	{regexp.MustCompile(`\bdpid:[0-9a-f]{16}\b`), "dpid:<number>"},
-	{regexp.MustCompile(`--zone [0-9]+`), "--zone <number>"},
 	{regexp.MustCompile(`(?m)^[0-9]+: ([a-z])`), "<index>: $1"},
 	{regexp.MustCompile(`@if[0-9]+`), "@if<index>"},
 	{regexp.MustCompile(` \(id: [0-9]+\)`), ""},
 	{regexp.MustCompile(`link-netnsid [0-9]+`), "link-netnsid <index>"},
 	{regexp.MustCompile(`(?m)^ [0-9]+\(`), " <port>("},
-	{regexp.MustCompile(`\btime=[0-9.]+ ms`), "time=<time>"},
 }
 
 var (

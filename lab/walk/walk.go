@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+	"time"
 
 	"neutrino/lab"
 )
@@ -125,8 +126,12 @@ func (d Document) Walk(ctx context.Context, l *lab.Lab) (Document, error) {
 	for _, p := range d {
 		walked := p
 		walked.Steps = nil
-		for _, s := range p.Steps {
-			said, err := run(ctx, l, s)
+		for i, s := range p.Steps {
+			look := run
+			if i > 0 && p.Steps[i-1].On == lab.RoleController {
+				look = settled // what the API was asked for is on its way to the hosts
+			}
+			said, err := look(ctx, l, s)
 			if err != nil {
 				return nil, err
 			}
@@ -136,6 +141,31 @@ func (d Document) Walk(ctx context.Context, l *lab.Lab) (Document, error) {
 		out = append(out, walked)
 	}
 	return out, nil
+}
+
+// quiet is how long an output must stay the same to be what follows from a
+// request; agents follow within some ten milliseconds.
+const quiet = time.Second
+
+// settled runs a command until what it says stays the same.
+func settled(ctx context.Context, l *lab.Lab, s Step) (string, error) {
+	last, since := "", time.Now()
+	for {
+		said, err := run(ctx, l, s)
+		if err != nil {
+			return "", err
+		}
+		if said != last {
+			last, since = said, time.Now()
+		} else if time.Since(since) >= quiet {
+			return said, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("walk: %s: %s: does not settle: %w", s.On, s.Command, ctx.Err())
+		case <-time.After(quiet / 5):
+		}
+	}
 }
 
 func run(ctx context.Context, l *lab.Lab, s Step) (string, error) {

@@ -68,6 +68,9 @@ func TestDocumentShowsWhatALabShows(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short. This test boots a whole cloud.")
 	}
+	if _, err := exec.LookPath("openstack"); err != nil {
+		t.Skip("SKIPPED: NO OPENSTACK CLIENT. Install python3-openstackclient, or run: make deps")
+	}
 	ctx, l := cloud(t)
 	cast, err := Meet(ctx, l)
 	must(t, err)
