@@ -33,6 +33,7 @@ type cloud struct {
 
 	mu            sync.Mutex
 	registrations []neutrino.Registration
+	beats         time.Duration // 0 for the server's own
 	heartbeats    int
 	reports       []neutrino.Report
 	settled       map[neutrino.ID]bool // of port p1 and p2, at the last report
@@ -79,7 +80,7 @@ func (c *cloud) up() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	s := NewServer(c.db, Handlers{Register: c.register, Heartbeat: c.heartbeat, Report: c.report})
+	s := NewServer(c.db, Handlers{Register: c.register, Heartbeat: c.heartbeat, Report: c.report, BeatInterval: c.beats})
 	c.srv = s
 	go func() { done <- s.Serve(ctx, ln) }()
 	c.stop = func() {
@@ -477,6 +478,16 @@ func TestHeartbeatsBringTheLastReportAndAreWrittenSeldom(t *testing.T) {
 	if c.heartbeats != 0 {
 		t.Errorf("%d heartbeats written within a report interval of the registration", c.heartbeats)
 	}
+}
+
+func TestHeartbeatsAreWrittenAsOftenAsTheServerWants(t *testing.T) {
+	c := newCloud(t)
+	c.down()
+	c.beats = 10 * time.Millisecond
+	c.up()
+	client, _ := c.agent(ClientConfig{Heartbeat: 5 * time.Millisecond})
+	at(t, client, c.db.Snapshot().Revision())
+	eventually(t, "heartbeats", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.heartbeats > 3 })
 }
 
 func TestAddresses(t *testing.T) {

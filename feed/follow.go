@@ -168,15 +168,15 @@ func (f *follower) handleReport(ctx context.Context) bool {
 	return true
 }
 
-// beatSlack lets a heartbeat pass that comes a little early.
-const beatSlack = neutrino.AgentReportTime / 10
+// beatSlack is the part of the interval that a heartbeat may come early.
+const beatSlack = 10
 
 func (f *follower) handleBeat(ctx context.Context, last *time.Time) bool {
 	f.ses.mu.Lock()
 	due := f.ses.beat
 	f.ses.beat = false
 	f.ses.mu.Unlock()
-	if !due || time.Since(*last) < neutrino.AgentReportTime-beatSlack {
+	if !due || time.Since(*last) < f.handlers.BeatInterval-f.handlers.BeatInterval/beatSlack {
 		return true
 	}
 	if err := f.handlers.Heartbeat(ctx, f.rec.host); err != nil {

@@ -28,8 +28,11 @@ type Handlers struct {
 	// Register is called when an agent connects; it counts as a heartbeat. An
 	// error refuses the stream.
 	Register func(ctx context.Context, r neutrino.Registration) error
-	// Heartbeat is called at most once in each report interval.
+	// Heartbeat is called at most once in each BeatInterval.
 	Heartbeat func(ctx context.Context, host string) error
+	// BeatInterval is 0 for neutrino.AgentReportTime. It has to be well below the
+	// time after which an agent counts as dead.
+	BeatInterval time.Duration
 	// Report is called with each report, and again with the last one after an
 	// error and with each heartbeat, so that a status is audited and not only
 	// event-driven. settled says of a port or a floating IP that the host had
@@ -47,6 +50,9 @@ type Server struct {
 
 // NewServer makes a server; [Server.Serve] runs it.
 func NewServer(db *store.DB, h Handlers) *Server {
+	if h.BeatInterval == 0 {
+		h.BeatInterval = neutrino.AgentReportTime
+	}
 	return &Server{db: db, handlers: h, hosts: map[string]*record{}}
 }
 

@@ -94,11 +94,20 @@ func (c *Cloud) capture(ctx context.Context, at point) (*capture, error) {
 func (p *capture) stop() []string {
 	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
 	_ = p.cmd.Wait()
-	if s := strings.TrimSpace(p.out.String()); s != "" {
-		return strings.Split(s, "\n")
+	var packets []string
+	for line := range strings.Lines(p.out.String()) {
+		line = strings.TrimSpace(line)
+		if n := len(packets); n > 0 && !stamp.MatchString(line) { // the frame inside a VXLAN or Geneve packet
+			packets[n-1] += " " + line
+		} else if line != "" {
+			packets = append(packets, line)
+		}
 	}
-	return nil
+	return packets
 }
+
+// stamp is the time that begins a packet's line.
+var stamp = regexp.MustCompile(`^\d\d:\d\d:\d\d\.`)
 
 // seenOn runs an action and returns what a capture saw meanwhile. It waits
 // until there is something to see, or, for what must not be seen, until the

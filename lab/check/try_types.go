@@ -21,6 +21,9 @@ func everyType(ctx context.Context, c *Cloud) (seen string, err error) {
 			err = errors.Join(err, c.remove(context.WithoutCancel(ctx), name))
 		}
 	}()
+	if err := c.uplink(ctx, lab.UplinkNIC); err != nil {
+		return "", err
+	}
 	if err := c.lab.Provide(ctx, c.compute.Name); err != nil {
 		return "", err
 	}
@@ -69,9 +72,6 @@ func (c *Cloud) pair(ctx context.Context, network, near, far string) (*lab.Guest
 // onPublic puts an instance of the compute host on the flat public network,
 // which has no DHCP: it is told its address by hand.
 func (c *Cloud) onPublic(ctx context.Context) (string, error) {
-	if err := c.uplink(ctx, lab.UplinkNIC); err != nil {
-		return "", err
-	}
 	c.made = append(c.made, "onpublic")
 	g, err := c.lab.AddInstance(ctx, lab.InstanceSpec{Name: "onpublic", Kind: lab.KindNamespace, Host: c.compute.Name, Network: c.vars["pub"]})
 	if err != nil {
