@@ -75,7 +75,7 @@ func TestARealRouterIsBuiltAnswersForMetadataAndGoesAsAWhole(t *testing.T) {
 	a, src, stop := realAgent(t, c, p, routed())
 	realtest.Eventually(t, "the gateway waits for the missing bridge, and the router for nothing", func() bool {
 		r, n := src.last()
-		return n > 0 && pendingOn(r, neutrino.PortObject(portQG)) && !pendingOn(r, neutrino.PortObject(portQR))
+		return n > 0 && pendingOn(r, neutrino.PortObject(portQG)) && !pendingOn(r, neutrino.PortObject(portQR)) && !pendingOn(r, neutrino.RouterObject(routerID))
 	})
 	ovs.Vsctl("add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=netdev")
 	plugInstance(t, ovs)

@@ -190,7 +190,7 @@ func TestPortsOfAFloatingIPAreForwarded(t *testing.T) {
 	c.refused(alice, "InvalidInput", createForwarding(f.ID, wrong(func(p *neutrino.PortForwarding) { p.Protocol = "icmp" })))
 	c.refused(alice, "BadRequest", createForwarding(f.ID, wrong(func(p *neutrino.PortForwarding) { p.InternalPort = nil })))
 	c.refused(alice, "InvalidInput", createForwarding(f.ID, wrong(func(p *neutrino.PortForwarding) { p.ExternalPort = number(0) })))
-	c.refused(alice, "BadRequest", createForwarding(f.ID, wrong(func(p *neutrino.PortForwarding) { p.InternalIPAddress = ip("10.0.0.250") })))
+	c.refused(alice, "BadRequest", createForwarding(f.ID, wrong(func(p *neutrino.PortForwarding) { p.InternalIPAddress = ip("10.0.0.1") })))
 
 	// Under another floating IP it does not exist, not even for an admin.
 	rename := func(fip neutrino.ID) func(*Tx) error {
