@@ -21,6 +21,7 @@ type Trouble struct {
 	// waiting is set for what others have to make first.
 	waiting bool
 	logged  bool
+	loss    bool // it came under a plan that had been in force without it
 }
 
 // trouble is what a pass left open: what the plan refused and what reconciling
@@ -63,8 +64,10 @@ type tracker struct {
 // before: where there was no trouble, somebody else had changed the host.
 func (t *tracker) repair(now time.Time, writes []reconcile.Write) {
 	troubled := map[string]bool{}
-	for k := range t.current {
-		troubled[k.object] = true
+	for k, tr := range t.current {
+		if !tr.loss { // what was lost under this plan is being repaired
+			troubled[k.object] = true
+		}
 	}
 	if troubled[neutrino.HostObject] {
 		return // a surface failed, so nobody knows who is behind
@@ -104,10 +107,11 @@ func (t *tracker) update(now time.Time, all []Trouble, plan planAge) (changed bo
 			continue
 		}
 		if old, known := t.current[k]; known {
-			tr.Since, tr.logged = old.Since, old.logged
+			tr.Since, tr.logged, tr.loss = old.Since, old.logged, old.loss
 		} else {
 			tr.Since = now
-			tr.logged = !tr.waiting || plan == samePlan && !before[tr.Object]
+			tr.loss = plan == samePlan && !before[tr.Object]
+			tr.logged = !tr.waiting || tr.loss
 			fresh = append(fresh, tr)
 		}
 		next[k] = tr

@@ -195,7 +195,8 @@ func (r *router) filterTable(c names.Chains, family int) {
 	}
 	t.chain(c.Wrap("scope"), scope...)
 	t.chain(c.Wrap("FORWARD"), "-j "+c.Wrap("scope"))
-	t.chain(c.Wrap("INPUT"), "-m mark --mark "+metadataMark+" -j ACCEPT", "-p tcp -m tcp --dport "+strconv.Itoa(metadataPort)+" -j DROP")
+	input := []string{"-m mark --mark " + metadataMark + " -j ACCEPT", "-p tcp -m tcp --dport " + strconv.Itoa(metadataPort) + " -j DROP"}
+	t.chain(c.Wrap("INPUT"), append(input, r.shield(family, gateway)...)...)
 	t.chain(c.Wrap("OUTPUT"))
 	t.chain(c.Wrap("local"))
 	t.chain(c.FilterTop(), "-j "+c.Wrap("local"))
@@ -204,6 +205,22 @@ func (r *router) filterTable(c names.Chains, family int) {
 	t.hook("OUTPUT", c.FilterTop(), 0)
 	t.hook("OUTPUT", c.Wrap("OUTPUT"), 1)
 	t.hook("INPUT", c.Wrap("INPUT"), 0)
+}
+
+// shield keeps a router's inner addresses from the outside while they are
+// hidden by source NAT: another project on the external network could name
+// them as the next hop of a route.
+func (r *router) shield(family int, gateway string) []string {
+	if family != 4 || gateway == "" || !r.snat() {
+		return nil
+	}
+	var rules []string
+	for _, p := range r.interfaces {
+		for _, ip := range addresses(p, family) {
+			rules = append(rules, "-d "+ip.String()+"/32 -i "+gateway+" -j DROP")
+		}
+	}
+	return rules
 }
 
 // translation is what the router's connection tracking may hold: connections

@@ -97,7 +97,7 @@ func (c *Cloud) try(ctx context.Context, row Row) Result {
 	var err error
 	if row.Try != nil {
 		r.Seen, err = row.Try(ctx, c)
-		r.Seen = brief(r.Seen)
+		r.Seen = strings.Join(strings.Fields(c.expand(r.Seen)), " ")
 	} else {
 		var out string
 		out, err = c.sh(ctx, row.On, row.Show)

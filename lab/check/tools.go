@@ -29,14 +29,18 @@ func until(ctx context.Context, limit time.Duration, f func(context.Context) err
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	var reason error // of the last failure that was not the end of the time
 	for {
 		err := f(ctx)
 		if err == nil {
 			return nil
 		}
+		if reason == nil || ctx.Err() == nil {
+			reason = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("after %v: %w", limit, err)
+			return fmt.Errorf("after %v: %w", limit, reason)
 		case <-tick.C:
 		}
 	}

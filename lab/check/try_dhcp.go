@@ -190,7 +190,7 @@ func dhcpOffAndOn(ctx context.Context, c *Cloud) (string, error) {
 	if err != nil || len(subnets) != 1 {
 		return "", errors.Join(fmt.Errorf("%d subnets", len(subnets)), err)
 	}
-	look := "ip netns list | grep -c qdhcp-" + network + "; pgrep -fc [d]nsmasq.*" + network + "; true"
+	look := strings.ReplaceAll("ip netns list | grep -c NS; ip netns pids NS 2>/dev/null | xargs -r ps -o comm= -p | grep -c dnsmasq; true", "NS", "qdhcp-"+network)
 	for _, step := range []struct {
 		name string
 		on   any // nil for as it is
