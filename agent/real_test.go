@@ -63,7 +63,7 @@ func TestARealHostIsBuiltAndAFreshAgentLeavesItAlone(t *testing.T) {
 	privateNetNS(t)
 	v := small()
 	delete(v.Ports, portB)
-	a, src, stop := realAgent(t, c, p, v)
+	_, src, stop := realAgent(t, c, p, v)
 	realtest.Eventually(t, "only the instance is missing", func() bool {
 		r, n := src.last()
 		return n > 0 && onlyPort(r, portA)
@@ -86,6 +86,7 @@ func TestARealHostIsBuiltAndAFreshAgentLeavesItAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	writes := ovs.Writes()
+	var a *Agent
 	a, src, stop = realAgent(t, c, p, v)
 	realtest.Eventually(t, "the fresh agent reports", func() bool { r, n := src.last(); return n > 0 && len(r.Pending) == 0 })
 	if st := a.Status(); st.AllPuts > len(a.state.Zones) || st.AllDrops > 0 {

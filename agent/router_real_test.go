@@ -72,7 +72,7 @@ func TestARealRouterIsBuiltAnswersForMetadataAndGoesAsAWhole(t *testing.T) {
 	p := Places{OVSDB: ovs.Socket, OVSRun: filepath.Dir(strings.TrimPrefix(ovs.Socket, "unix:")), NetNSDir: "/run/netns"}
 	privateNetNS(t)
 	ns := "qrouter-" + string(routerID)
-	a, src, stop := realAgent(t, c, p, routed())
+	_, src, stop := realAgent(t, c, p, routed())
 	realtest.Eventually(t, "the gateway waits for the missing bridge, and the router for nothing", func() bool {
 		r, n := src.last()
 		return n > 0 && pendingOn(r, neutrino.PortObject(portQG)) && !pendingOn(r, neutrino.PortObject(portQR)) && !pendingOn(r, neutrino.RouterObject(routerID))
@@ -94,6 +94,7 @@ func TestARealRouterIsBuiltAnswersForMetadataAndGoesAsAWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	writes := ovs.Writes()
+	var a *Agent
 	a, src, stop = realAgent(t, c, p, routed())
 	realtest.Eventually(t, "the fresh agent reports", func() bool { r, n := src.last(); return n > 0 && len(r.Pending) == 0 })
 	// Sockets and advertisements end with the process and count as put.

@@ -124,7 +124,6 @@ var (
 	fieldEther  = fieldByName[nameEther]
 	fieldProto  = fieldByName[nameProto]
 	fieldTunnel = fieldByName[nameTunnel]
-	fieldICMP   = fieldByName["icmpv4_type"]
 	fieldICMP6  = fieldByName[nameICMP6]
 )
 

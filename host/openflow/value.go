@@ -28,7 +28,6 @@ func ones(n int) value {
 }
 
 func (v value) and(m value) value { return value{v.hi & m.hi, v.lo & m.lo} }
-func (v value) or(m value) value  { return value{v.hi | m.hi, v.lo | m.lo} }
 func (v value) isZero() bool      { return v.hi == 0 && v.lo == 0 }
 
 // fits reports whether v needs no more than n bits.

@@ -47,7 +47,6 @@ type DB struct {
 	options Options
 	events  chan struct{}
 	redial  chan struct{}
-	write   sync.Mutex // one transaction at a time
 
 	mu      sync.Mutex
 	conn    *conn

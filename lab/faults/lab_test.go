@@ -308,11 +308,3 @@ func (w *world) portStatus(id, want string) error {
 	}
 	return err
 }
-
-// stays wants something for a while.
-func (w *world) stays(span time.Duration, ask func() error) {
-	w.Helper()
-	for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		w.must(ask())
-	}
-}

@@ -49,8 +49,8 @@ func failover(t *testing.T, d death) {
 	w.until(patience, func() error { return w.heard(p, time.Time{}) })
 	w.die(old, d)
 	died := time.Now()
-	took := w.until(downTime+10*time.Second, func() error { return w.heard(p, died) })
-	took = p.Since(died).Sub(died)
+	w.until(downTime+10*time.Second, func() error { return w.heard(p, died) })
+	took := p.Since(died).Sub(died)
 	renewed := w.until(patience, w.renew)
 	t.Logf("%s → %s: the floating IP answers after %v, the lease is renewed %v later", old.Name, other.Name,
 		took.Round(time.Millisecond), renewed.Round(time.Millisecond))
