@@ -15,8 +15,7 @@ type Pending struct {
 	Reason string `json:"reason"`
 }
 
-// PortObject, NetworkObject and HostObject spell the objects of [Pending] and
-// of each item of a plan.
+// HostObject names the host itself, where no smaller object is to blame.
 const HostObject = "host"
 
 // FirewallObject is what all filtering of a host rests on: where it fails, no

@@ -60,8 +60,8 @@ const (
 )
 
 // PortForwarding gives one port of a floating IP to one port of an instance:
-// /v2.0/floatingips/{id}/port_forwardings (api.md section 2.8). A range of one
-// is Min == Max.
+// /v2.0/floatingips/{id}/port_forwardings (api.md section 2.8). Ranges of ports
+// are refused.
 type PortForwarding struct {
 	ID                ID         `json:"id" api:"filter,sort"`
 	FloatingIPID      ID         `json:"floatingip_id" api:"internal"`

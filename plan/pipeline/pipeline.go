@@ -35,12 +35,6 @@ var (
 	FloodToTun    = Table{22, "FLOOD_TO_TUN", "to every host that has the network"}
 )
 
-// Integration and Tunnel list the tables of each bridge in pipeline order.
-var (
-	Integration = [...]Table{LocalSwitching, ARPSpoof, MACSpoof, Transient}
-	Tunnel      = [...]Table{Classify, PatchToTunnel, GREToLocal, VXLANToLocal, GeneveToLocal, UnicastToTun, ARPResponder, FloodToTun}
-)
-
 // FromTunnel is the table that a tunnel type's packets enter.
 func FromTunnel(t neutrino.NetworkType) Table {
 	switch t {
