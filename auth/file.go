@@ -1,0 +1,233 @@
+package auth
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// ReadPolicy is [NewPolicy] with the overrides of a policy.yaml: a mapping, in
+// YAML or JSON, of names of rules to checks. A check may also be a list of lists
+// of checks, oslo.policy's earlier form: the outer list is "or", the inner "and".
+// The error names the file, and line, rule or place.
+func ReadPolicy(path string) (*Policy, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the policy: %w", err)
+	}
+	overrides, err := parsePolicy(text)
+	if err != nil {
+		return nil, fmt.Errorf("policy file %s: %w", path, err)
+	}
+	p, err := NewPolicy(overrides)
+	if err != nil {
+		return nil, fmt.Errorf("policy file %s: %w", path, err)
+	}
+	return p, nil
+}
+
+func parsePolicy(text []byte) (map[string]string, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	var doc, more yaml.Node
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil // only comments
+	} else if err != nil {
+		return nil, err
+	}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is more than one document: keep one")
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		return nil, nil
+	}
+	if root.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: expected a mapping of rules to checks", root.Line)
+	}
+	out := map[string]string{}
+	for i := 0; i < len(root.Content); i += 2 {
+		name, value := root.Content[i], root.Content[i+1]
+		if name.Kind != yaml.ScalarNode || name.Value == "" {
+			return nil, fmt.Errorf("line %d: expected the name of a rule", name.Line)
+		}
+		if _, twice := out[name.Value]; twice {
+			return nil, fmt.Errorf("line %d: rule %q is there twice: keep one", name.Line, name.Value)
+		}
+		check, err := checkOf(value)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: rule %q: %w", value.Line, name.Value, err)
+		}
+		out[name.Value] = check
+	}
+	return out, nil
+}
+
+// checkOf is a check as the file gives it. What is neither a text nor a list is
+// refused: YAML reads an unquoted ! as an empty text, which would allow all.
+func checkOf(n *yaml.Node) (string, error) {
+	if isText(n) {
+		return n.Value, nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		return "", errors.New(`the check is not a text: put it in quotes ("" allows everybody, "!" nobody)`)
+	}
+	if len(n.Content) == 0 {
+		return "@", nil
+	}
+	var either []string
+	for _, inner := range n.Content {
+		var all []string
+		switch {
+		case isText(inner):
+			all = []string{inner.Value}
+		case inner.Kind == yaml.SequenceNode:
+			for _, one := range inner.Content {
+				if !isText(one) {
+					return "", errors.New("a list of lists holds single checks only")
+				}
+				all = append(all, one.Value)
+			}
+		default:
+			return "", errors.New("a list of lists holds single checks only")
+		}
+		if len(all) > 0 {
+			either = append(either, "("+strings.Join(all, " and ")+")")
+		}
+	}
+	if len(either) == 0 {
+		return "!", nil
+	}
+	return strings.Join(either, " or "), nil
+}
+
+func isText(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.Tag == "!!str" && (n.Value != "" || n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0)
+}
+
+// lookAgain is how often a file is looked at for a change.
+const lookAgain = time.Second
+
+// Policies is the policy in force: that of a file, read again when it changes.
+type Policies struct {
+	file    watched
+	current atomic.Pointer[Policy]
+	log     *slog.Logger
+}
+
+// NewPolicies reads a policy.yaml; an empty path is the defaults. It writes the
+// warnings to the log; a nil log is slog.Default().
+func NewPolicies(path string, log *slog.Logger) (*Policies, error) {
+	if log == nil {
+		log = slog.Default()
+	}
+	p := &Policies{log: log}
+	if path == "" {
+		policy, err := NewPolicy(nil)
+		p.current.Store(policy)
+		return p, err
+	}
+	p.file = watched{path: path, now: time.Now}
+	if err := p.file.first(p.load); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Policies) load() error {
+	policy, err := ReadPolicy(p.file.path)
+	if err != nil {
+		return err
+	}
+	for _, w := range policy.Warnings() {
+		p.log.Warn("policy", "file", p.file.path, "warning", w)
+	}
+	p.current.Store(policy)
+	return nil
+}
+
+// Current is the policy for a new request. It looks at the file at most once a
+// second. While the file is broken or missing, the last good policy holds, and
+// the log says once why.
+func (p *Policies) Current() *Policy {
+	if err := p.file.again(p.load); err != nil {
+		p.log.Error("the policy file cannot be used; the earlier policy holds", "error", err)
+	}
+	return p.current.Load()
+}
+
+// watched is a file that is read again when it is another one: replaced, or
+// written to.
+type watched struct {
+	path string
+	now  func() time.Time
+
+	next   atomic.Int64 // when to look again, in Unix nanoseconds
+	mu     sync.Mutex
+	seen   fs.FileInfo // nil: missing
+	failed string      // what is already known to be wrong
+}
+
+// first reads the file for the first time.
+func (w *watched) first(load func() error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.next.Store(w.now().Add(lookAgain).UnixNano())
+	w.seen, _ = os.Stat(w.path) // load says what is wrong
+	return load()
+}
+
+// again reads the file when it has changed since. One caller does it and the
+// others go on. The error is one that was not returned before.
+func (w *watched) again(load func() error) error {
+	if w.path == "" || w.now().UnixNano() < w.next.Load() || !w.mu.TryLock() {
+		return nil
+	}
+	defer w.mu.Unlock()
+	w.next.Store(w.now().Add(lookAgain).UnixNano())
+	info, err := os.Stat(w.path)
+	if err == nil && w.seen != nil && os.SameFile(info, w.seen) && info.Size() == w.seen.Size() && info.ModTime().Equal(w.seen.ModTime()) {
+		return nil
+	}
+	if err == nil {
+		err = load()
+	}
+	if err == nil {
+		// The state from before reading: what is written in between is seen later.
+		w.seen, w.failed = info, ""
+		return nil
+	}
+	w.seen = nil
+	if w.failed == err.Error() {
+		return nil
+	}
+	w.failed = err.Error()
+	return err
+}
+
+// PolicySample is a policy.yaml that holds every rule with its default, its
+// meaning and its requests, all of it commented out.
+func PolicySample() string {
+	var b strings.Builder
+	b.WriteString(`# neutrino's policy: who may do what, in oslo.policy's language.
+# Each rule stands with its default; remove the # before a rule to change it.
+# A change is read while the server runs. "" allows everybody, "!" nobody.
+`)
+	for _, r := range Defaults() {
+		fmt.Fprintf(&b, "\n# %s\n", r.About)
+		for _, o := range r.Operations {
+			fmt.Fprintf(&b, "# %s\n", o)
+		}
+		fmt.Fprintf(&b, "#%q: %q\n", r.Name, r.Check)
+	}
+	return b.String()
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"neutrino/api"
+	"neutrino/auth"
+	"neutrino/config"
+)
+
+// The values of [DEFAULT] auth_strategy.
+const (
+	strategyNone     = "noauth"
+	strategyBasic    = "http_basic"
+	strategyKeystone = "keystone"
+)
+
+// identityOptions are what the server understands of who its callers are and
+// what they may do, with the names of other OpenStack services.
+func identityOptions() []config.Option {
+	const identity = "keystone_authtoken"
+	return []config.Option{
+		{Section: "DEFAULT", Name: "auth_strategy", Default: strategyNone, Help: "how callers prove who they are: keystone, http_basic, or noauth on loopback", Check: config.OneOf(strategyNone, strategyBasic, strategyKeystone)},
+		{Section: "DEFAULT", Name: "http_basic_auth_user_file", Default: "/etc/neutron/htpasswd", Help: "users of http_basic, as htpasswd -B writes them"},
+		{Section: "oslo_policy", Name: "policy_file", Help: "what callers may do where it differs from the defaults; `neutrino server policy` prints them"},
+		{Section: identity, Name: "auth_url", Help: "the identity service, for auth_strategy = keystone"},
+		{Section: identity, Name: "www_authenticate_uri", Help: "the identity service as clients reach it"},
+		{Section: identity, Name: "username", Default: "neutron", Help: "service account that asks about tokens"},
+		{Section: identity, Name: "password", Help: "password of the service account"},
+		{Section: identity, Name: "project_name", Default: "service", Help: "project of the service account"},
+		{Section: identity, Name: "user_domain_name", Default: "Default", Help: "domain of the service account"},
+		{Section: identity, Name: "project_domain_name", Default: "Default", Help: "domain of the service account's project"},
+		{Section: identity, Name: "token_cache_time", Default: "300", Help: "seconds for which a token is believed without asking again, at most 300", Check: config.Number},
+		{Section: identity, Name: "service_token_roles", Default: "service", Help: "roles that make a service token"},
+		{Section: identity, Name: "service_token_roles_required", Default: "false", Help: "refuse service tokens without such a role", Check: config.Boolean},
+		{Section: identity, Name: "cafile", Help: "certificates to trust instead of the system's"},
+		{Section: identity, Name: "insecure", Default: "false", Help: "trust any certificate of the identity service", Check: config.Boolean},
+		{Section: identity, Name: "region_name", Help: "region of the identity endpoint to ask"},
+		{Section: identity, Name: "http_connect_timeout", Default: "10", Help: "seconds of one attempt to reach the identity service", Check: config.Number},
+	}
+}
+
+// authenticator is what [DEFAULT] auth_strategy names.
+func authenticator(v *config.Values) (auth.Authenticator, error) {
+	const identity = "keystone_authtoken"
+	switch v.String("DEFAULT", "auth_strategy") {
+	case strategyBasic:
+		return auth.Basic(v.String("DEFAULT", "http_basic_auth_user_file"))
+	case strategyKeystone:
+		if v.String(identity, "auth_url") == "" {
+			return nil, fmt.Errorf("[keystone_authtoken] auth_url is not set, and auth_strategy = keystone needs it; write http://<host>:5000/v3")
+		}
+		return auth.Keystone(auth.KeystoneOptions{
+			AuthURL: v.String(identity, "auth_url"), WWWAuthenticateURI: v.String(identity, "www_authenticate_uri"),
+			Username: v.String(identity, "username"), Password: v.String(identity, "password"),
+			ProjectName:    v.String(identity, "project_name"),
+			UserDomainName: v.String(identity, "user_domain_name"), ProjectDomainName: v.String(identity, "project_domain_name"),
+			TokenCacheTime:            cacheTime(v.Int(identity, "token_cache_time")),
+			ServiceTokenRoles:         v.List(identity, "service_token_roles"),
+			ServiceTokenRolesRequired: v.Bool(identity, "service_token_roles_required"),
+			CAFile:                    v.String(identity, "cafile"), Insecure: v.Bool(identity, "insecure"),
+			Region:  v.String(identity, "region_name"),
+			Timeout: time.Duration(v.Int(identity, "http_connect_timeout")) * time.Second,
+		})
+	}
+	return auth.NoAuth(api.DefaultProject), nil
+}
+
+// cacheTime is token_cache_time as a duration: 0 seconds is no cache.
+func cacheTime(seconds int) time.Duration {
+	if seconds == 0 {
+		return -1
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// policies are what callers may do.
+func policies(v *config.Values, log *slog.Logger) (*auth.Policies, error) {
+	return auth.NewPolicies(v.String("oslo_policy", "policy_file"), log)
+}
+
+// checkExposure refuses to listen where strangers are, when nobody proves who he
+// is.
+func checkExposure(v *config.Values, listeners []net.Listener) error {
+	if v.Bool("neutrino", "allow_unauthenticated") || v.String("DEFAULT", "auth_strategy") != strategyNone {
+		return nil
+	}
+	for _, ln := range listeners {
+		if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+			return fmt.Errorf("[DEFAULT] bind_host: %s is not a loopback address, and auth_strategy = noauth makes every caller an administrator; "+
+				"bind to 127.0.0.1, set auth_strategy = keystone or http_basic, or set [neutrino] allow_unauthenticated = true", tcp)
+		}
+	}
+	return nil
+}
+
+func policyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "policy",
+		Short: "Print the default policy as a policy.yaml with every rule commented out",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), auth.PolicySample())
+			return err
+		},
+	}
+}
