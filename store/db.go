@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"neutrino"
+	"neutrino/store/coding"
 	"neutrino/store/engine"
 )
 
@@ -35,8 +36,10 @@ const (
 type DB struct {
 	engine       engine.Engine
 	current      atomic.Pointer[Snapshot]
+	texts        *coding.Texts       // of the goroutine that follows the engine
 	turns        *semaphore.Weighted // fair: waiting for a turn alone holds later ones back
 	reservations reservations
+	admissions   admissions
 	log          changeLog
 
 	stop   context.CancelFunc
@@ -46,14 +49,15 @@ type DB struct {
 // Open loads all rows from the engine and follows its changes until Close. The
 // engine stays the caller's to close, after the DB.
 func Open(ctx context.Context, e engine.Engine) (*DB, error) {
-	snap, err := load(ctx, e)
+	texts := coding.NewTexts()
+	snap, err := load(ctx, e, texts)
 	if err != nil {
 		return nil, err
 	}
 	// The loop's life is the DB's, not that of the call that opened it.
 	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db := &DB{
-		engine: e, turns: semaphore.NewWeighted(everybody),
+		engine: e, texts: texts, turns: semaphore.NewWeighted(everybody),
 		stop: stop, closed: make(chan struct{}),
 	}
 	db.log.init(snap.rev)
@@ -120,6 +124,7 @@ func (db *DB) try(ctx context.Context, f func(*Tx) error, attempt int) (Revision
 	if err := f(tx); err != nil {
 		return 0, false, err
 	}
+	charges := tx.charges()
 	compares, ops, err := tx.commands()
 	if err != nil {
 		return 0, false, err
@@ -127,13 +132,29 @@ func (db *DB) try(ctx context.Context, f func(*Tx) error, attempt int) (Revision
 	if len(ops) == 0 {
 		return tx.snap.rev, true, nil
 	}
-	rev, ok, err := db.engine.Txn(ctx, compares, ops)
+	return db.commit(ctx, charges, compares, ops)
+}
+
+// commit writes what a transaction wants, if it may.
+func (db *DB) commit(ctx context.Context, charges []charge, compares []engine.Compare, ops []engine.Op) (Revision, bool, error) {
+	admitted, err := db.admit(ctx, charges)
+	if err != nil {
+		return 0, false, err
+	}
+	defer func() { db.admissions.remove(admitted, db.Snapshot().rev) }()
+	commit := ctx
+	if admitted != nil {
+		// What was made must be known: it is counted.
+		commit = context.WithoutCancel(ctx)
+	}
+	rev, ok, err := db.engine.Txn(commit, compares, ops)
 	if err != nil {
 		return 0, false, unavailable(err)
 	}
 	if !ok {
 		return rev, false, nil
 	}
+	db.admissions.committed(admitted, rev)
 	return rev, true, db.Wait(ctx, rev)
 }
 

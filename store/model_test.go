@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -39,6 +40,7 @@ func anyPort(t *rapid.T) *neutrino.Port {
 		ID:        anyID(t),
 		NetworkID: neutrino.ID(rapid.SampledFrom(networks).Draw(t, "network")),
 		HostID:    rapid.SampledFrom([]string{"", "h1", "h2"}).Draw(t, "host"),
+		ProjectID: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "project"),
 		MAC:       neutrino.MAC{5: rapid.ByteRange(0, 2).Draw(t, "mac")},
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "addresses") {
@@ -78,6 +80,9 @@ func agree(t *rapid.T, r store.Reader, m model) {
 	for _, h := range []string{"h1", "h2"} {
 		by(store.PortsByHost, h, func(p *neutrino.Port) bool { return p.HostID == h })
 	}
+	for _, project := range []string{"", "a", "b", "c"} { // an index that is counted
+		by(store.PortsByProject, project, func(p *neutrino.Port) bool { return p.ProjectID == project })
+	}
 	by(store.PortsByHost, "", func(*neutrino.Port) bool { return false })
 	by(store.PortsBySubnet, "s", func(p *neutrino.Port) bool { return len(p.FixedIPs) > 0 })
 	for i := range byte(5) {
@@ -90,12 +95,51 @@ func agree(t *rapid.T, r store.Reader, m model) {
 		})
 		by(store.PortsByMAC, mac.String(), func(p *neutrino.Port) bool { return p.MAC == mac })
 	}
+	if s, ok := r.(*store.Snapshot); ok {
+		walks(t, s, m, check)
+	}
 	for i := range 13 {
 		id := neutrino.ID(fmt.Sprint("port-", i))
 		got, ok := store.Peek(r, store.Ports, id)
 		if want, in := m[id]; ok != in || in && got.MAC != want.MAC {
 			t.Fatalf("%s: %v %v", id, got, ok)
 		}
+	}
+}
+
+// walks looks whether every walk goes through the same rows in its order.
+func walks(t *rapid.T, s *store.Snapshot, m model, check func(what string, got, want []neutrino.ID)) {
+	w := store.Way{Back: rapid.Bool().Draw(t, "back"), KeysBack: rapid.Bool().Draw(t, "keys back")}
+	if all := m.by(func(*neutrino.Port) bool { return true }); len(all) > 0 && rapid.Bool().Draw(t, "from a row") {
+		w.From = rapid.SampledFrom(all).Draw(t, "from")
+	}
+	order := func(byKey bool) func(a, b neutrino.ID) int {
+		return func(a, b neutrino.ID) int {
+			if c := strings.Compare(string(m[a].NetworkID), string(m[b].NetworkID)); byKey && c != 0 {
+				if w.KeysBack {
+					return -c
+				}
+				return c
+			}
+			if w.Back {
+				return strings.Compare(string(b), string(a))
+			}
+			return strings.Compare(string(a), string(b))
+		}
+	}
+	// after is what a walk in the order yields of the ports.
+	after := func(ids []neutrino.ID, order func(a, b neutrino.ID) int) []neutrino.ID {
+		slices.SortFunc(ids, order)
+		if w.From == "" {
+			return ids
+		}
+		return slices.DeleteFunc(ids, func(id neutrino.ID) bool { return order(id, w.From) <= 0 })
+	}
+	check("walk", ids(store.Walk(s, store.Ports, w)), after(m.by(func(*neutrino.Port) bool { return true }), order(false)))
+	check("walk by network", ids(store.WalkIndex(s, store.PortsByNetwork, w)), after(m.by(func(*neutrino.Port) bool { return true }), order(true)))
+	for _, n := range networks {
+		check("walk network "+n, ids(store.WalkKey(s, store.PortsByNetwork, n, w)),
+			after(m.by(func(p *neutrino.Port) bool { return string(p.NetworkID) == n }), order(false)))
 	}
 }
 

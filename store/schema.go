@@ -24,11 +24,17 @@ var (
 	Subnets          = newTable(schema, "subnets", func(s *neutrino.Subnet) neutrino.ID { return s.ID })
 	SubnetsByNetwork = newIndex(Subnets, "network", func(s *neutrino.Subnet) string { return string(s.NetworkID) })
 	SubnetsByProject = newIndex(Subnets, "project", func(s *neutrino.Subnet) string { return s.ProjectID })
+	SubnetsByName    = newIndex(Subnets, "name", func(s *neutrino.Subnet) string { return s.Name })
+	// SubnetsByPool has subnets of a subnet pool only.
+	SubnetsByPool = newMultiIndex(Subnets, "pool", func(s *neutrino.Subnet, to []string) []string {
+		return appendSet(to, string(s.SubnetPoolID))
+	})
 
 	// Ports by ID.
 	Ports          = newTable(schema, "ports", func(p *neutrino.Port) neutrino.ID { return p.ID })
 	PortsByNetwork = newIndex(Ports, "network", func(p *neutrino.Port) string { return string(p.NetworkID) })
 	PortsByProject = newIndex(Ports, "project", func(p *neutrino.Port) string { return p.ProjectID })
+	PortsByName    = newIndex(Ports, "name", func(p *neutrino.Port) string { return p.Name })
 	// PortsByDevice has ports with a device_id only.
 	PortsByDevice = newMultiIndex(Ports, "device", func(p *neutrino.Port, to []string) []string {
 		return appendSet(to, p.DeviceID)
@@ -118,6 +124,7 @@ var (
 	// Routers by ID.
 	Routers          = newTable(schema, "routers", func(r *neutrino.Router) neutrino.ID { return r.ID })
 	RoutersByProject = newIndex(Routers, "project", func(r *neutrino.Router) string { return r.ProjectID })
+	RoutersByName    = newIndex(Routers, "name", func(r *neutrino.Router) string { return r.Name })
 	// RoutersByGatewayNetwork has routers with a gateway only.
 	RoutersByGatewayNetwork = newMultiIndex(Routers, "gateway-network", func(r *neutrino.Router, to []string) []string {
 		if r.Gateway == nil {
@@ -146,6 +153,29 @@ var (
 	PortForwardings             = newTable(schema, "port-forwardings", func(f *neutrino.PortForwarding) neutrino.ID { return f.ID })
 	PortForwardingsByFloatingIP = newIndex(PortForwardings, "floatingip", func(f *neutrino.PortForwarding) string { return string(f.FloatingIPID) })
 	PortForwardingsByPort       = newIndex(PortForwardings, "port", func(f *neutrino.PortForwarding) string { return string(f.InternalPortID) })
+
+	// RBACPolicies by ID.
+	RBACPolicies          = newTable(schema, "rbac-policies", func(p *neutrino.RBACPolicy) neutrino.ID { return p.ID })
+	RBACPoliciesByObject  = newIndex(RBACPolicies, "object", func(p *neutrino.RBACPolicy) string { return string(p.ObjectID) })
+	RBACPoliciesByTarget  = newIndex(RBACPolicies, "target", func(p *neutrino.RBACPolicy) string { return p.TargetProject })
+	RBACPoliciesByProject = newIndex(RBACPolicies, "project", func(p *neutrino.RBACPolicy) string { return p.ProjectID })
+
+	// SubnetPools by ID.
+	SubnetPools          = newTable(schema, "subnetpools", func(p *neutrino.SubnetPool) neutrino.ID { return p.ID })
+	SubnetPoolsByProject = newIndex(SubnetPools, "project", func(p *neutrino.SubnetPool) string { return p.ProjectID })
+	SubnetPoolsByName    = newIndex(SubnetPools, "name", func(p *neutrino.SubnetPool) string { return p.Name })
+	// SubnetPoolsByScope has pools in an address scope only.
+	SubnetPoolsByScope = newMultiIndex(SubnetPools, "scope", func(p *neutrino.SubnetPool, to []string) []string {
+		return appendSet(to, string(p.AddressScopeID))
+	})
+
+	// AddressScopes by ID.
+	AddressScopes          = newTable(schema, "address-scopes", func(a *neutrino.AddressScope) neutrino.ID { return a.ID })
+	AddressScopesByProject = newIndex(AddressScopes, "project", func(a *neutrino.AddressScope) string { return a.ProjectID })
+	AddressScopesByName    = newIndex(AddressScopes, "name", func(a *neutrino.AddressScope) string { return a.Name })
+
+	// Quotas by the project's ID: those that differ from the defaults.
+	Quotas = newTable(schema, "quotas", func(q *neutrino.Quota) neutrino.ID { return neutrino.ID(q.ProjectID) })
 )
 
 // Segment is the key of a segment in NetworksBySegment: "gre/17".

@@ -4,9 +4,8 @@ import (
 	"iter"
 	"strings"
 
-	"github.com/tidwall/btree"
-
 	"neutrino"
+	"neutrino/store/tree"
 )
 
 // Reader is what rows are read from: a *[Snapshot], or a *[Tx], which sees its
@@ -21,6 +20,8 @@ type Reader interface {
 	observe(t *tableSpec, id string)
 	all(t *tableSpec) iter.Seq[*row]
 	by(ix *indexSpec, key string) iter.Seq[*row]
+	count(ix *indexSpec, key string) int
+	length(t *tableSpec) int
 	claims(prefix string) iter.Seq2[string, string]
 }
 
@@ -32,78 +33,69 @@ type row struct {
 	val any
 }
 
+// claim is who holds a key, since which revision.
 type claim struct {
+	key   string
 	owner string
 	mod   Revision
 }
 
-// entry is a row's place in an index. Rows with the same key are in the order
-// of their IDs.
+func compareClaims(a, b claim) int { return strings.Compare(a.key, b.key) }
+
+// entry is a row's place in an index, or in its table by its ID. Rows with the
+// same key are in the order of their IDs.
 type entry struct {
 	key string
 	row *row
 }
 
-func (a entry) before(b entry) bool {
-	if a.key != b.key {
-		return a.key < b.key
+func (a entry) compare(b entry) int {
+	if c := strings.Compare(a.key, b.key); c != 0 || a.row == b.row {
+		return c
 	}
-	return a.row.id < b.row.id
+	return strings.Compare(a.row.id, b.row.id)
 }
+
+func (a entry) compareKeys(b entry) int { return strings.Compare(a.key, b.key) }
+
+// before is where the rows with the key begin.
+func before(key string) entry { return entry{key, noRow} }
+
+// after is where the rows with the key end: at the least key above it.
+func after(key string) entry { return entry{key + "\x00", noRow} }
+
+// noRow comes before every row.
+var noRow = &row{}
 
 // Snapshot is all rows and claims as they were at one revision. It never
 // changes and costs nothing to take or to keep.
 type Snapshot struct {
 	rev     Revision
 	tables  []*tableRows
-	claimed *btree.Map[string, claim]
+	claimed *tree.Tree[claim]
 }
 
+// tableRows are the rows of a table by ID, and by the keys of each index.
 type tableRows struct {
-	rows    *btree.Map[string, *row]
-	indexes []*btree.BTreeG[entry]
+	rows    *tree.Tree[entry]
+	indexes []*tree.Tree[entry]
 }
 
 func newTableRows(spec *tableSpec) *tableRows {
-	t := &tableRows{rows: btree.NewMap[string, *row](0)}
+	t := &tableRows{rows: tree.New(entry.compareKeys)}
 	for range spec.indexes {
-		t.indexes = append(t.indexes, btree.NewBTreeGOptions(entry.before, btree.Options{NoLocks: true}))
+		t.indexes = append(t.indexes, tree.New(entry.compare))
 	}
 	return t
 }
 
-// clone shares everything with t until one of the two is changed. Only the one
-// goroutine that applies changes may call it: it marks t's nodes as shared.
-func (t *tableRows) clone() *tableRows {
-	c := &tableRows{rows: t.rows.IsoCopy(), indexes: make([]*btree.BTreeG[entry], len(t.indexes))}
+// edit is a copy to change, which shares everything with t.
+func (t *tableRows) edit() *tableRows {
+	c := &tableRows{rows: t.rows.Edit(), indexes: make([]*tree.Tree[entry], len(t.indexes))}
 	for i, ix := range t.indexes {
-		c.indexes[i] = ix.IsoCopy()
+		c.indexes[i] = ix.Edit()
 	}
 	return c
-}
-
-// set replaces a row, deletes it when r.val is nil, and returns the one before.
-func (t *tableRows) set(spec *tableSpec, r *row) (old *row) {
-	old, _ = t.rows.Get(r.id)
-	var buf [8]string
-	if old != nil {
-		for _, ix := range spec.indexes {
-			for _, key := range ix.keys(old.val, buf[:0]) {
-				t.indexes[ix.number].Delete(entry{key, old})
-			}
-		}
-	}
-	if r.val == nil {
-		t.rows.Delete(r.id)
-		return old
-	}
-	t.rows.Set(r.id, r)
-	for _, ix := range spec.indexes {
-		for _, key := range ix.keys(r.val, buf[:0]) {
-			t.indexes[ix.number].Set(entry{key, r})
-		}
-	}
-	return old
 }
 
 // Revision is the revision that the snapshot shows.
@@ -111,27 +103,28 @@ func (s *Snapshot) Revision() Revision { return s.rev }
 
 // Holder is the owner of a claim.
 func (s *Snapshot) Holder(key string) (string, bool) {
-	c, ok := s.claimed.Get(key)
+	c, ok := s.claim(key)
 	return c.owner, ok
 }
 
+func (s *Snapshot) claim(key string) (claim, bool) { return s.claimed.Get(claim{key: key}) }
+
 func (s *Snapshot) row(t *tableSpec, id string) *row {
-	r, _ := s.tables[t.number].rows.Get(id)
-	return r
+	e, _ := s.tables[t.number].rows.Get(entry{key: id})
+	return e.row
 }
 
 func (s *Snapshot) observe(*tableSpec, string) {}
 
 func (s *Snapshot) all(t *tableSpec) iter.Seq[*row] {
 	return func(yield func(*row) bool) {
-		s.tables[t.number].rows.Scan(func(_ string, r *row) bool { return yield(r) })
+		s.tables[t.number].rows.Scan(func(e entry) bool { return yield(e.row) })
 	}
 }
 
 func (s *Snapshot) by(ix *indexSpec, key string) iter.Seq[*row] {
 	return func(yield func(*row) bool) {
-		first := entry{key, &row{}}
-		s.tables[ix.table.number].indexes[ix.number].Ascend(first, func(e entry) bool {
+		s.index(ix).Ascend(before(key), func(e entry) bool {
 			return e.key == key && yield(e.row)
 		})
 	}
@@ -139,10 +132,14 @@ func (s *Snapshot) by(ix *indexSpec, key string) iter.Seq[*row] {
 
 func (s *Snapshot) claims(prefix string) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		s.claimed.Ascend(prefix, func(key string, c claim) bool {
-			return strings.HasPrefix(key, prefix) && yield(key, c.owner)
+		s.claimed.Ascend(claim{key: prefix}, func(c claim) bool {
+			return strings.HasPrefix(c.key, prefix) && yield(c.key, c.owner)
 		})
 	}
+}
+
+func (s *Snapshot) index(ix *indexSpec) *tree.Tree[entry] {
+	return s.tables[ix.table.number].indexes[ix.number]
 }
 
 // Get is the row with the ID. The value must not be changed: copy it first. In
@@ -174,11 +171,11 @@ func By[T any](r Reader, ix *Index[T], key string) iter.Seq[*T] {
 // Keys yields the keys of an index that begin with the prefix, each once and in
 // order. It costs a descent for each key, however many rows have it.
 func Keys[T any](s *Snapshot, ix *Index[T], prefix string) iter.Seq[string] {
-	rows := s.tables[ix.spec.table.number].indexes[ix.spec.number]
+	rows := s.index(ix.spec)
 	return func(yield func(string) bool) {
 		for from := prefix; ; {
 			key, found := "", false
-			rows.Ascend(entry{from, &row{}}, func(e entry) bool {
+			rows.Ascend(before(from), func(e entry) bool {
 				key, found = e.key, strings.HasPrefix(e.key, prefix)
 				return false
 			})
@@ -200,13 +197,28 @@ func typed[T any](rows iter.Seq[*row]) iter.Seq[*T] {
 	}
 }
 
-// Count is the number of rows that have the index key; it walks over them.
-func Count[T any](r Reader, ix *Index[T], key string) int {
-	n := 0
-	for range r.by(ix.spec, key) {
-		n++
+// Count is the number of rows that have the index key. It costs the same
+// however many they are.
+func Count[T any](r Reader, ix *Index[T], key string) int { return r.count(ix.spec, key) }
+
+// Len is the number of rows of a table.
+func Len[T any](r Reader, t *Table[T]) int { return r.length(t.spec) }
+
+func (s *Snapshot) length(t *tableSpec) int { return s.tables[t.number].rows.Len() }
+
+func (tx *Tx) length(t *tableSpec) int {
+	n := tx.snap.length(t)
+	for id, r := range tx.writes[t] {
+		n += boolInt(r.val != nil) - boolInt(tx.snap.row(t, id) != nil)
 	}
 	return n
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // ModRevision is the revision of the last committed change of a row, 0 when

@@ -1,10 +1,10 @@
 package store
 
 import (
-	"encoding/json"
-	"fmt"
+	"reflect"
 
 	"neutrino"
+	"neutrino/store/coding"
 )
 
 // tableSet is a list of tables; a DB holds the rows of all of them.
@@ -15,7 +15,7 @@ type tableSpec struct {
 	name    string
 	number  int // position in the set and in each snapshot
 	id      func(v any) neutrino.ID
-	decode  func([]byte) (any, error)
+	coder   *coding.Coder
 	indexes []*indexSpec
 }
 
@@ -23,7 +23,8 @@ type tableSpec struct {
 type indexSpec struct {
 	name   string
 	table  *tableSpec
-	number int // position among the indexes of the table
+	number int  // position among the indexes of the table
+	total  bool // each row has exactly one key
 	keys   func(v any, to []string) []string
 }
 
@@ -48,20 +49,16 @@ func newTable[T any](set *tableSet, name string, id func(*T) neutrino.ID) *Table
 		name:   name,
 		number: len(set.tables),
 		id:     func(v any) neutrino.ID { return id(v.(*T)) },
-		decode: func(b []byte) (any, error) {
-			v := new(T)
-			if err := json.Unmarshal(b, v); err != nil {
-				return nil, fmt.Errorf("store: row of %s: %w", name, err)
-			}
-			return v, nil
-		},
+		coder:  coding.New(name, reflect.TypeFor[T]()),
 	}
 	set.tables = append(set.tables, spec)
 	return &Table[T]{spec}
 }
 
 func newIndex[T any](t *Table[T], name string, key func(*T) string) *Index[T] {
-	return newMultiIndex(t, name, func(v *T, to []string) []string { return append(to, key(v)) })
+	ix := newMultiIndex(t, name, func(v *T, to []string) []string { return append(to, key(v)) })
+	ix.spec.total = true
+	return ix
 }
 
 func newMultiIndex[T any](t *Table[T], name string, keys func(v *T, to []string) []string) *Index[T] {

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"encoding/json"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -27,6 +25,7 @@ type Tx struct {
 	order    []string // keys of claimed, in the order of first writing
 	compares map[string]engine.Compare
 	none     []string // prefixes that must hold no claim in the end
+	limits   []limit
 	reserved []string
 }
 
@@ -120,7 +119,7 @@ func (tx *Tx) reserve(key string) {
 }
 
 func (tx *Tx) claim(key, owner string) {
-	if _, held := tx.snap.claimed.Get(key); !held {
+	if _, held := tx.snap.claim(key); !held {
 		tx.require(engine.Compare{Test: engine.Absent, Key: claimKey(key)})
 	}
 	tx.setClaim(key, claimWrite{owner, true})
@@ -132,7 +131,7 @@ func (tx *Tx) Release(key string) {
 	if _, held := tx.Holder(key); !held {
 		return
 	}
-	if c, held := tx.snap.claimed.Get(key); held {
+	if c, held := tx.snap.claim(key); held {
 		tx.require(engine.Compare{Test: engine.ModRevision, Key: claimKey(key), Rev: c.mod})
 	}
 	tx.setClaim(key, claimWrite{})
@@ -285,17 +284,13 @@ func (tx *Tx) commands() ([]engine.Compare, []engine.Op, error) {
 			}
 			continue
 		}
-		value, err := json.Marshal(r.val)
-		if err != nil {
-			return nil, nil, fmt.Errorf("store: row %s of %s: %w", w.id, w.table.name, err)
-		}
-		ops = append(ops, engine.Put(rowKey(w.table, w.id), value))
+		ops = append(ops, engine.Put(rowKey(w.table, w.id), w.table.coder.Append(nil, r.val)))
 	}
 	for _, key := range tx.order {
 		w := tx.claimed[key]
 		if w.held {
 			ops = append(ops, engine.Put(claimKey(key), []byte(w.owner)))
-		} else if _, held := tx.snap.claimed.Get(key); held {
+		} else if _, held := tx.snap.claim(key); held {
 			ops = append(ops, engine.Delete(claimKey(key)))
 		}
 	}

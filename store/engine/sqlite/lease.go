@@ -125,10 +125,7 @@ func (e *Engine) revoke(ctx context.Context, id engine.LeaseID) error {
 			r.refused = engine.ErrNoLease
 			return err
 		}
-		keys, err := w.keysOf(id)
-		if err != nil {
-			return err
-		}
+		keys := w.index.keysOf(id)
 		ops := make([]engine.Op, len(keys))
 		for i, key := range keys {
 			ops[i] = engine.Delete(key)
@@ -145,23 +142,6 @@ func (e *Engine) revoke(ctx context.Context, id engine.LeaseID) error {
 		e.leases.mu.Unlock()
 	}
 	return err
-}
-
-func (w *writing) keysOf(id engine.LeaseID) ([]string, error) {
-	rows, err := w.s.leaseOf.Query(int64(id))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var keys []string
-	for rows.Next() {
-		var key string
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
 }
 
 // expire ends leases whose time is over.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 
 	"neutrino/store/engine"
 )
@@ -66,11 +68,13 @@ func (e *Engine) Range(ctx context.Context, prefix string, at int64) ([]engine.K
 	return kvs, rev, nil
 }
 
+// bounds asks for the newest revision and the compacted one.
+const bounds = `SELECT COALESCE((SELECT max(id) FROM log), 0) >> 16, (SELECT value FROM meta WHERE name = 'compacted')`
+
 // readable is the revision to read at, if it is still kept.
 func (e *Engine) readable(ctx context.Context, c *sql.Conn, at int64) (int64, error) {
 	var newest, compacted int64
-	err := c.QueryRowContext(ctx, `SELECT COALESCE((SELECT max(id) FROM kv), 0) >> 16,
-		(SELECT value FROM meta WHERE name = 'compacted')`).Scan(&newest, &compacted)
+	err := c.QueryRowContext(ctx, bounds).Scan(&newest, &compacted)
 	switch {
 	case err != nil:
 		return 0, err
@@ -84,41 +88,58 @@ func (e *Engine) readable(ctx context.Context, c *sql.Conn, at int64) (int64, er
 	return at, nil
 }
 
-// upper is a bound above all keys with the prefix. A blob is above every text.
-func upper(prefix string) any {
-	if end := engine.PrefixEnd(prefix); end != "" {
-		return end
+func (e *Engine) list(ctx context.Context, c *sql.Conn, prefix string, rev int64) ([]engine.KV, error) {
+	living := e.takeFirst(rev)
+	if living == nil {
+		all, err := readLog(ctx, c, rev)
+		if err != nil {
+			return nil, err
+		}
+		living = newest(inOrder(all))
 	}
-	return []byte{0}
+	kvs := make([]engine.KV, 0, len(living))
+	for _, f := range living {
+		if strings.HasPrefix(f.Key, prefix) {
+			kvs = append(kvs, engine.KV{Key: f.Key, Value: f.Value, Mod: f.chunk >> seqBits})
+		}
+	}
+	return slices.Clip(kvs), nil
 }
 
-func (e *Engine) list(ctx context.Context, c *sql.Conn, prefix string, rev int64) ([]engine.KV, error) {
-	rows, err := c.QueryContext(ctx, `SELECT id, key, value, dead FROM kv
-		WHERE key >= ? AND key < ? AND id < ? ORDER BY key, id`, prefix, upper(prefix), (rev+1)<<seqBits)
+// takeFirst is what was read at the start, if nothing has been written since
+// and nobody has taken it: the log is read once for a server that starts.
+func (e *Engine) takeFirst(rev int64) []found {
+	if e.readers != nil {
+		e.connMu.Lock() // in memory, reading holds it
+		defer e.connMu.Unlock()
+	}
+	first := e.first
+	e.first = nil
+	if rev != e.history.newest() {
+		return nil
+	}
+	return first
+}
+
+// readLog reads all changes that are kept, up to the revision.
+func readLog(ctx context.Context, c *sql.Conn, rev int64) ([]found, error) {
+	rows, err := c.QueryContext(ctx, `SELECT id, changes FROM log WHERE id < ? ORDER BY id`, (rev+1)<<seqBits)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var kvs []engine.KV
-	last, lastDead := engine.KV{}, true
+	var all []found
 	for rows.Next() {
 		var id int64
-		var kv engine.KV
-		var dead bool
-		if err := rows.Scan(&id, &kv.Key, &kv.Value, &dead); err != nil {
+		var chunk []byte
+		if err := rows.Scan(&id, &chunk); err != nil {
 			return nil, err
 		}
-		// The versions of a key come in order: the last one counts.
-		if kv.Key != last.Key && !lastDead {
-			kvs = append(kvs, last)
+		if err := changesOf(chunk, func(c change) { all = append(all, found{c, id}) }); err != nil {
+			return nil, fmt.Errorf("chunk %d: %w", id, err)
 		}
-		kv.Mod = id >> seqBits
-		last, lastDead = kv, dead
 	}
-	if !lastDead {
-		kvs = append(kvs, last)
-	}
-	return kvs, rows.Err()
+	return all, rows.Err()
 }
 
 // Watch is that of [engine.Engine].
@@ -176,23 +197,25 @@ func (e *Engine) replay(ctx context.Context, from int64) ([]engine.Batch, error)
 		if _, err := e.readable(ctx, c, from-1); err != nil && from > 1 {
 			return err
 		}
-		rows, err := c.QueryContext(ctx, `SELECT id, key, value, dead FROM kv
-			WHERE id >= ? AND id < ? ORDER BY id`, from<<seqBits, (from+replay)<<seqBits)
+		rows, err := c.QueryContext(ctx, `SELECT id, changes FROM log WHERE id >= ? AND id < ? ORDER BY id`,
+			from<<seqBits, (from+replay)<<seqBits)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var id int64
-			var ch engine.Change
-			if err := rows.Scan(&id, &ch.Key, &ch.Value, &ch.Deleted); err != nil {
+			var chunk []byte
+			if err := rows.Scan(&id, &chunk); err != nil {
 				return err
 			}
 			if rev := id >> seqBits; len(batches) == 0 || batches[len(batches)-1].Revision != rev {
 				batches = append(batches, engine.Batch{Revision: rev})
 			}
 			b := &batches[len(batches)-1]
-			b.Changes = append(b.Changes, ch)
+			if err := changesOf(chunk, func(c change) { b.Changes = append(b.Changes, c.Change) }); err != nil {
+				return fmt.Errorf("chunk %d: %w", id, err)
+			}
 		}
 		return rows.Err()
 	})

@@ -45,6 +45,8 @@ type Engine struct {
 	connMu  sync.Mutex
 	conn    *sql.Conn
 	stmts   statements
+	index   *index
+	first   []found // all that lives, as it was read at the start; nil soon after
 
 	stop     chan struct{} // closed by Close
 	finished chan struct{} // closed by the writer
@@ -54,21 +56,18 @@ type Engine struct {
 
 var _ engine.Engine = (*Engine)(nil)
 
-// kv has a row for each version of a key. Its number is revision<<16 with the
-// position in the revision below: the table grows at its end, in the order of
-// the history, and kv_key finds a key's newest version without reading values.
+// log has the changes of each revision, as chunks. A chunk's number is
+// revision<<16 with the position in the revision below, so that the table only
+// grows at its end. Which change of a key is its last, the index in memory says.
 const ddl = `
-CREATE TABLE IF NOT EXISTS kv (
-	id INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, dead INTEGER NOT NULL, lease INTEGER NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS kv_key ON kv (key, id, dead);
-CREATE INDEX IF NOT EXISTS kv_lease ON kv (lease) WHERE lease != 0;
+CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, changes BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS lease (id INTEGER PRIMARY KEY AUTOINCREMENT, ttl INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT OR IGNORE INTO meta VALUES ('compacted', 0);
-INSERT OR IGNORE INTO meta VALUES ('format', 1);`
+INSERT OR IGNORE INTO meta VALUES ('format', 2);`
 
 const (
-	format     = 1 // of the tables above
+	format     = 2 // of the tables above
 	seqBits    = 16
 	maxReaders = 4
 	// checkpointEvery is how often the write-ahead log is copied into the file,
@@ -124,7 +123,13 @@ func (e *Engine) open(ctx context.Context, path string) error {
 	if err := e.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'format'`).Scan(&have); err != nil {
 		return err
 	}
-	if have != format {
+	switch have {
+	case format:
+	case keyFormat:
+		if err := migrate(ctx, e.conn); err != nil {
+			return fmt.Errorf("change format %d to %d: %w", have, format, err)
+		}
+	default:
 		return fmt.Errorf("format %d, this program knows %d", have, format)
 	}
 	if path != Memory {
@@ -138,14 +143,19 @@ func (e *Engine) open(ctx context.Context, path string) error {
 }
 
 // recall reads what the engine keeps in memory: the newest revision, the
-// compacted one and the leases.
+// compacted one, the index and the leases.
 func (e *Engine) recall(ctx context.Context) error {
 	var rev, compacted int64
-	err := e.conn.QueryRowContext(ctx, `SELECT COALESCE((SELECT max(id) FROM kv), 0) >> 16,
-		(SELECT value FROM meta WHERE name = 'compacted')`).Scan(&rev, &compacted)
+	if err := e.conn.QueryRowContext(ctx, bounds).Scan(&rev, &compacted); err != nil {
+		return err
+	}
+	all, err := readLog(ctx, e.conn, rev)
 	if err != nil {
 		return err
 	}
+	all = inOrder(all)
+	e.index = newIndex(all)
+	e.first = newest(all)
 	e.history.init(rev, compacted)
 	if err := e.stmts.prepare(ctx, e.conn); err != nil {
 		return err

@@ -27,38 +27,34 @@ type request struct {
 
 // writing is one SQLite transaction of the writer.
 type writing struct {
-	s       *statements
-	rev     int64 // newest revision, with those of this transaction
-	batches []engine.Batch
-	dirty   bool
+	s         *statements
+	index     *index
+	rev       int64 // newest revision, with those of this transaction
+	batches   []engine.Batch
+	dirty     bool
+	forgotten int // dead changes that the transaction compacts
 }
 
 // statements are prepared on the writer's connection.
 type statements struct {
-	begin, commit, rollback     *sql.Stmt
-	newest, later, insert       *sql.Stmt
-	leaseHas, leaseAdd, leaseOf *sql.Stmt
-	leaseDel                    *sql.Stmt
-	forget, bury, compacted     *sql.Stmt
+	begin, commit, rollback      *sql.Stmt
+	insert, chunk, replace, drop *sql.Stmt
+	leaseHas, leaseAdd, leaseDel *sql.Stmt
+	compacted                    *sql.Stmt
 }
 
 func (s *statements) all() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
-		&s.begin:    `BEGIN IMMEDIATE`,
-		&s.commit:   `COMMIT`,
-		&s.rollback: `ROLLBACK`,
-		&s.newest:   `SELECT id, dead FROM kv WHERE key = ? ORDER BY id DESC LIMIT 1`,
-		&s.later: `SELECT EXISTS (SELECT 1 FROM kv WHERE key >= ? AND key < ? AND id >= ? AND NOT dead
-			AND NOT EXISTS (SELECT 1 FROM kv n WHERE n.key = kv.key AND n.id > kv.id))`,
-		&s.insert:   `INSERT INTO kv (id, key, value, dead, lease) VALUES (?, ?, ?, ?, ?)`,
-		&s.leaseHas: `SELECT EXISTS (SELECT 1 FROM lease WHERE id = ?)`,
-		&s.leaseAdd: `INSERT INTO lease (ttl) VALUES (?)`,
-		&s.leaseDel: `DELETE FROM lease WHERE id = ?`,
-		&s.leaseOf: `SELECT key FROM kv WHERE lease = ? AND lease != 0 AND NOT dead
-			AND NOT EXISTS (SELECT 1 FROM kv n WHERE n.key = kv.key AND n.id > kv.id) ORDER BY key`,
-		&s.forget: `DELETE FROM kv WHERE id IN (SELECT old.id FROM kv new CROSS JOIN kv old
-			ON old.key = new.key AND old.id < new.id WHERE new.id >= ? AND new.id < ?)`,
-		&s.bury:      `DELETE FROM kv WHERE id >= ? AND id < ? AND dead`,
+		&s.begin:     `BEGIN IMMEDIATE`,
+		&s.commit:    `COMMIT`,
+		&s.rollback:  `ROLLBACK`,
+		&s.insert:    `INSERT INTO log (id, changes) VALUES (?, ?)`,
+		&s.chunk:     `SELECT changes FROM log WHERE id = ?`,
+		&s.replace:   `UPDATE log SET changes = ? WHERE id = ?`,
+		&s.drop:      `DELETE FROM log WHERE id = ?`,
+		&s.leaseHas:  `SELECT EXISTS (SELECT 1 FROM lease WHERE id = ?)`,
+		&s.leaseAdd:  `INSERT INTO lease (ttl) VALUES (?)`,
+		&s.leaseDel:  `DELETE FROM lease WHERE id = ?`,
 		&s.compacted: `UPDATE meta SET value = ? WHERE name = 'compacted'`,
 	}
 }
@@ -155,8 +151,18 @@ func (e *Engine) gather(first *request) []*request {
 // and answers when it is on the disk.
 func (e *Engine) commit(group []*request) {
 	e.connMu.Lock()
-	w := &writing{s: &e.stmts, rev: e.history.newest()}
+	rev := e.history.newest()
+	w := &writing{s: &e.stmts, index: e.index, rev: rev}
 	compacted, err := e.transact(w, group)
+	if err == nil {
+		e.index.committed()
+		e.index.dead = e.index.dead[w.forgotten:]
+		if w.dirty {
+			e.first = nil
+		}
+	} else {
+		e.index.rolledBack(rev)
+	}
 	e.connMu.Unlock()
 	if err == nil {
 		e.history.add(w.batches, compacted)
@@ -221,8 +227,8 @@ func isCode(err error, primary int) bool {
 func (w *writing) txn(r *request, compares []engine.Compare, then []engine.Op) error {
 	r.rev, r.ok = w.rev, false
 	for _, c := range compares {
-		if ok, err := w.holds(c); err != nil || !ok {
-			return err
+		if !w.holds(c) {
+			return nil
 		}
 	}
 	for _, op := range then {
@@ -241,37 +247,17 @@ func (w *writing) txn(r *request, compares []engine.Compare, then []engine.Op) e
 	return nil
 }
 
-func (w *writing) holds(c engine.Compare) (bool, error) {
-	if c.Test == engine.RangeBefore {
-		later, err := w.flag(w.s.later, c.Key, upper(c.Key), (c.Rev+1)<<seqBits)
-		return !later, err
-	}
-	mod, err := w.mod(c.Key)
-	if err != nil {
-		return false, err
-	}
+func (w *writing) holds(c engine.Compare) bool {
 	switch c.Test {
+	case engine.RangeBefore:
+		return !w.index.later(c.Key, c.Rev)
 	case engine.Absent:
-		return mod == 0, nil
+		return w.index.mod(c.Key) == 0
 	case engine.Present:
-		return mod != 0, nil
+		return w.index.mod(c.Key) != 0
 	default:
-		return mod == c.Rev, nil
+		return w.index.mod(c.Key) == c.Rev
 	}
-}
-
-// mod is the revision of a key's last change, 0 when it does not exist.
-func (w *writing) mod(key string) (int64, error) {
-	var id int64
-	var dead bool
-	err := w.s.newest.QueryRow(key).Scan(&id, &dead)
-	switch {
-	case errors.Is(err, sql.ErrNoRows) || err == nil && dead:
-		return 0, nil
-	case err != nil:
-		return 0, fmt.Errorf("read %q: %w", key, err)
-	}
-	return id >> seqBits, nil
 }
 
 func (w *writing) flag(s *sql.Stmt, args ...any) (bool, error) {
@@ -283,55 +269,43 @@ func (w *writing) flag(s *sql.Stmt, args ...any) (bool, error) {
 // change does the operations as the next revision; none is made when they come
 // to nothing.
 func (w *writing) change(ops []engine.Op) error {
-	b := engine.Batch{Revision: w.rev + 1}
+	rev := w.rev + 1
+	b := engine.Batch{Revision: rev, Changes: make([]engine.Change, 0, len(ops))}
+	id, chunk := rev<<seqBits, []byte(nil)
 	for _, op := range ops {
-		if op.Delete {
-			mod, err := w.mod(op.Key)
-			if err != nil {
+		c := change{engine.Change{Key: op.Key, Value: op.Value, Deleted: op.Delete}, op.Lease}
+		switch {
+		case op.Delete && w.index.mod(op.Key) == 0:
+			continue
+		case op.Delete:
+			c.Value, c.lease = nil, 0
+		case c.Value == nil:
+			c.Value = []byte{}
+		}
+		if len(chunk) >= chunkSize {
+			if err := w.insert(id, chunk); err != nil {
 				return err
 			}
-			if mod == 0 {
-				continue
-			}
-			op.Value, op.Lease = nil, 0
-		} else if op.Value == nil {
-			op.Value = []byte{}
+			id, chunk = id+1, chunk[:0]
 		}
-		id := b.Revision<<seqBits | int64(len(b.Changes))
-		if _, err := w.s.insert.Exec(id, op.Key, op.Value, op.Delete, int64(op.Lease)); err != nil {
-			return fmt.Errorf("write %q: %w", op.Key, err)
-		}
-		b.Changes = append(b.Changes, engine.Change{Key: op.Key, Value: op.Value, Deleted: op.Delete})
+		chunk = appendChange(chunk, c)
+		w.index.apply(c, id)
+		b.Changes = append(b.Changes, c.Change)
 	}
-	if len(b.Changes) > 0 {
-		w.rev, w.dirty = b.Revision, true
-		w.batches = append(w.batches, b)
+	if len(b.Changes) == 0 {
+		return nil
 	}
+	if err := w.insert(id, chunk); err != nil {
+		return err
+	}
+	w.rev, w.dirty = rev, true
+	w.batches = append(w.batches, b)
 	return nil
 }
 
-// compactStep is how many revisions are compacted together.
-const compactStep = 256
-
-// compact forgets the oldest revisions when there are more than are kept: the
-// versions that were superseded then, and the marks of deleted keys. It returns
-// the compacted revision, 0 when nothing was done.
-func (e *Engine) compact(w *writing) (int64, error) {
-	from := e.history.compactedTo()
-	if w.rev-from < e.keep+compactStep {
-		return 0, nil
+func (w *writing) insert(id int64, chunk []byte) error {
+	if _, err := w.s.insert.Exec(id, chunk); err != nil {
+		return fmt.Errorf("write chunk %d: %w", id, err)
 	}
-	// Catch up by two steps at most, so that one commit does not stall.
-	to := min(w.rev-e.keep, from+2*compactStep)
-	first, end := (from+1)<<seqBits, (to+1)<<seqBits
-	if _, err := w.s.forget.Exec(first, end); err != nil {
-		return 0, fmt.Errorf("compact: %w", err)
-	}
-	if _, err := w.s.bury.Exec(first, end); err != nil {
-		return 0, fmt.Errorf("compact: %w", err)
-	}
-	if _, err := w.s.compacted.Exec(to); err != nil {
-		return 0, fmt.Errorf("compact: %w", err)
-	}
-	return to, nil
+	return nil
 }
