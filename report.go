@@ -8,12 +8,27 @@ type Report struct {
 	Pending  []Pending `json:"pending,omitempty"`
 }
 
-// Pending is one object that the host has not realised, and why. Object is
-// "port/<id>", "network/<id>" or "host".
+// Pending is one object that is not as it should be, and why. Object is
+// "port/<id>", "network/<id>", "router/<id>", "floatingip/<id>" or "host".
 type Pending struct {
-	Object string `json:"object"`
-	Reason string `json:"reason"`
+	Object string      `json:"object"`
+	Reason string      `json:"reason"`
+	Kind   PendingKind `json:"kind,omitempty"`
 }
+
+// PendingKind says what is to be done about a [Pending].
+type PendingKind string
+
+// The kinds of what is pending.
+const (
+	// Failing is tried again by the host until it works.
+	Failing PendingKind = ""
+	// Waiting is for something that somebody else has to make first.
+	Waiting PendingKind = "waiting"
+	// Noticed is wrong around an object that the host has realised: it is said
+	// and holds nothing back, and the object stays in use.
+	Noticed PendingKind = "noticed"
+)
 
 // HostObject names the host itself, where no smaller object is to blame.
 const HostObject = "host"

@@ -61,8 +61,9 @@ type Deps struct {
 	// Surfaces are looked at for what the loop needs of a hand besides Read and
 	// Apply: a method Events tells that something else changed the surface,
 	// Invalidate makes the next Read read, Recheck makes it read what changes
-	// without a word, Expect is told each new plan, View each new view, Run has
-	// to run meanwhile, and Close comes last. Each surface may have any of them.
+	// without a word, Expect is told each new plan, View each new view, Findings
+	// are reported with what is pending, Run has to run meanwhile, and Close comes
+	// last. Each surface may have any of them.
 	Surfaces []any
 }
 
@@ -75,6 +76,8 @@ type rechecker interface{ Recheck() }
 type expecter interface{ Expect(s *host.State) }
 
 type viewer interface{ View(v *view.Host) }
+
+type finder interface{ Findings() []host.Finding }
 
 type runner interface {
 	Run(ctx context.Context) error
@@ -280,10 +283,21 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	if age == samePlan {
 		a.tracker.repair(a.lastEnd, res.Writes)
 	}
-	changed = a.tracker.update(start, trouble(a.state, res), age)
+	changed = a.tracker.update(start, trouble(a.state, res, a.findings()), age)
 	a.report(v.Revision)
 	a.shared.update(a, v, res)
-	return changed, len(a.tracker.current) > 0
+	return changed, a.tracker.open()
+}
+
+// findings are what the surfaces have found around the host.
+func (a *Agent) findings() []host.Finding {
+	var all []host.Finding
+	for _, s := range a.deps.Surfaces {
+		if f, ok := s.(finder); ok {
+			all = append(all, f.Findings()...)
+		}
+	}
+	return all
 }
 
 // report tells the server when the revision or what is pending is new to it.

@@ -14,6 +14,7 @@ import (
 	"neutrino/host/link"
 	"neutrino/host/openflow"
 	"neutrino/host/ovsdb"
+	"neutrino/host/probe"
 	"neutrino/host/process"
 	"neutrino/host/ra"
 	"neutrino/metadata"
@@ -66,6 +67,7 @@ func RealHands(c plan.Config, p Places, m metadata.Options) (Hands, []any) {
 	leases := lease.New(lease.Options{Root: dhcp, NetNSDir: p.NetNSDir})
 	translations := conntrack.NewTranslations(conntrack.Options{NetNSDir: p.NetNSDir})
 	adverts := ra.New(ra.Options{NetNSDir: p.NetNSDir})
+	probes := probe.New(probe.Options{NetNSDir: p.NetNSDir})
 	instances := &metadata.Directory{}
 	m.NetNSDir, m.Lookup = p.NetNSDir, instances.Find
 	listeners := metadata.New(m)
@@ -76,7 +78,7 @@ func RealHands(c plan.Config, p Places, m metadata.Options) (Hands, []any) {
 		Sets: tables.Sets(), Chains: tables.Chains(), Hooks: tables.Hooks(),
 		Zones: zones, Files: files, Processes: processes,
 		Leases: leases, Translations: translations, Adverts: adverts, Listeners: listeners,
-	}, []any{db, flows, links, expect, tables, zones, files, processes, leases, translations, adverts, instances, listeners}
+	}, []any{db, flows, links, expect, tables, zones, files, processes, leases, translations, adverts, probes, instances, listeners}
 }
 
 // chainPrefixes begin the chains of the agents whose work this one does.

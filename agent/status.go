@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"neutrino"
 	"neutrino/feed"
 	"neutrino/host"
 	"neutrino/reconcile"
@@ -40,6 +41,8 @@ type Status struct {
 	// Pending waits for others; Errors are tried again until they work.
 	Pending []Trouble `json:"pending"`
 	Errors  []Trouble `json:"errors"`
+	// Noticed is wrong around objects that are as planned, and stay in use.
+	Noticed []Trouble `json:"noticed"`
 	// Repaired is what others changed and the agent put right, newest last, as
 	// far as it is remembered.
 	Repaired []Repair `json:"repaired"`
@@ -63,8 +66,9 @@ func (s *shared) update(a *Agent, v feed.View, res reconcile.Result) {
 	st.Passes++
 	st.AllPuts += res.Puts
 	st.AllDrops += res.Drops
-	st.Pending = a.tracker.list(func(t Trouble) bool { return t.waiting })
-	st.Errors = a.tracker.list(func(t Trouble) bool { return !t.waiting })
+	st.Pending = a.tracker.list(of(neutrino.Waiting))
+	st.Errors = a.tracker.list(of(neutrino.Failing))
+	st.Noticed = a.tracker.list(of(neutrino.Noticed))
 	st.Repaired = slices.Clone(a.tracker.repairs)
 	s.view, s.state = a.planned, a.state
 }

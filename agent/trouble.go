@@ -18,24 +18,28 @@ type Trouble struct {
 	Object string    `json:"object"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
-	// waiting is set for what others have to make first.
-	waiting bool
-	logged  bool
-	loss    bool // it came under a plan that had been in force without it
+	kind   neutrino.PendingKind
+	logged bool
+	loss   bool // it came under a plan that had been in force without it
 }
 
 // trouble is what a pass left open: what the plan refused and what reconciling
-// could not do. Each object and reason stands once.
-func trouble(s *host.State, res reconcile.Result) []Trouble {
+// could not do; and what was found around the host.
+func trouble(s *host.State, res reconcile.Result, found []host.Finding) []Trouble {
 	var all []Trouble
 	for _, r := range s.Refused {
 		all = append(all, Trouble{Object: r.Object, Reason: r.Reason})
 	}
 	for _, p := range res.Problems {
+		t := Trouble{Object: cmp.Or(p.Object, neutrino.HostObject), Reason: p.Err.Error()}
 		var absent *host.Absent
-		all = append(all, Trouble{
-			Object: cmp.Or(p.Object, neutrino.HostObject), Reason: p.Err.Error(), waiting: errors.As(p.Err, &absent),
-		})
+		if errors.As(p.Err, &absent) {
+			t.kind = neutrino.Waiting
+		}
+		all = append(all, t)
+	}
+	for _, f := range found {
+		all = append(all, Trouble{Object: f.Object, Reason: f.Reason, kind: neutrino.Noticed})
 	}
 	return all
 }
@@ -65,7 +69,7 @@ type tracker struct {
 func (t *tracker) repair(now time.Time, writes []reconcile.Write) {
 	troubled := map[string]bool{}
 	for k, tr := range t.current {
-		if !tr.loss { // what was lost under this plan is being repaired
+		if !tr.loss && tr.kind != neutrino.Noticed { // what was lost under this plan is being repaired
 			troubled[k.object] = true
 		}
 	}
@@ -97,8 +101,10 @@ const (
 func (t *tracker) update(now time.Time, all []Trouble, plan planAge) (changed bool) {
 	next := map[troubleKey]Trouble{}
 	before := map[string]bool{}
-	for k := range t.current {
-		before[k.object] = true
+	for k, tr := range t.current {
+		if tr.kind != neutrino.Noticed {
+			before[k.object] = true
+		}
 	}
 	var fresh []Trouble
 	for _, tr := range all {
@@ -110,8 +116,8 @@ func (t *tracker) update(now time.Time, all []Trouble, plan planAge) (changed bo
 			tr.Since, tr.logged, tr.loss = old.Since, old.logged, old.loss
 		} else {
 			tr.Since = now
-			tr.loss = plan == samePlan && !before[tr.Object]
-			tr.logged = !tr.waiting || tr.loss
+			tr.loss = plan == samePlan && !before[tr.Object] && tr.kind != neutrino.Noticed
+			tr.logged = tr.kind != neutrino.Waiting || tr.loss
 			fresh = append(fresh, tr)
 		}
 		next[k] = tr
@@ -144,20 +150,24 @@ func goneObjects(before, now map[troubleKey]Trouble) []string {
 // logFresh writes one line for each reason: a broken surface concerns many
 // objects with one reason.
 func logFresh(fresh []Trouble) {
-	objects := map[string][]string{}
+	byReason := map[string][]Trouble{}
 	for _, tr := range fresh {
 		if tr.logged {
-			objects[tr.Reason] = append(objects[tr.Reason], tr.Object)
+			byReason[tr.Reason] = append(byReason[tr.Reason], tr)
 		}
 	}
-	for _, reason := range slices.Sorted(maps.Keys(objects)) {
-		list := objects[reason]
-		slices.Sort(list)
-		slog.Warn("agent: not as planned", "object", list[0], "objects", len(list), "reason", reason)
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		list := byReason[reason]
+		first := slices.MinFunc(list, func(a, b Trouble) int { return cmp.Compare(a.Object, b.Object) })
+		what := "agent: not as planned"
+		if first.kind == neutrino.Noticed {
+			what = "agent: noticed"
+		}
+		slog.Warn(what, "object", first.Object, "objects", len(list), "reason", reason)
 	}
 }
 
-// list is the present trouble, sorted; waiting chooses which kind.
+// list is the present trouble that is chosen, sorted.
 func (t *tracker) list(choose func(Trouble) bool) []Trouble {
 	var out []Trouble
 	for _, tr := range t.current {
@@ -171,10 +181,25 @@ func (t *tracker) list(choose func(Trouble) bool) []Trouble {
 	return out
 }
 
+// open reports whether something remains to be done on the host.
+func (t *tracker) open() bool {
+	for _, tr := range t.current {
+		if tr.kind != neutrino.Noticed {
+			return true
+		}
+	}
+	return false
+}
+
+// of are those of a kind.
+func of(kind neutrino.PendingKind) func(Trouble) bool {
+	return func(t Trouble) bool { return t.kind == kind }
+}
+
 func (t *tracker) pending() []neutrino.Pending {
 	var out []neutrino.Pending
 	for _, tr := range t.list(func(Trouble) bool { return true }) {
-		out = append(out, neutrino.Pending{Object: tr.Object, Reason: tr.Reason})
+		out = append(out, neutrino.Pending{Object: tr.Object, Reason: tr.Reason, Kind: tr.kind})
 	}
 	return out
 }

@@ -287,7 +287,7 @@ func (c *Client) reportMessage() *feedpb.AgentMessage {
 	}
 	r := &feedpb.Report{Revision: c.report.Revision}
 	for _, p := range c.report.Pending {
-		r.Pending = append(r.Pending, &feedpb.Pending{Object: p.Object, Reason: p.Reason})
+		r.Pending = append(r.Pending, &feedpb.Pending{Object: p.Object, Reason: p.Reason, Kind: string(p.Kind)})
 	}
 	return &feedpb.AgentMessage{Body: &feedpb.AgentMessage_Report{Report: r}}
 }

@@ -112,7 +112,9 @@ func (f *follower) receive() error {
 func fromReport(host string, r *feedpb.Report) *neutrino.Report {
 	out := &neutrino.Report{Host: host, Revision: r.GetRevision()}
 	for _, p := range r.GetPending() {
-		out.Pending = append(out.Pending, neutrino.Pending{Object: p.GetObject(), Reason: p.GetReason()})
+		out.Pending = append(out.Pending, neutrino.Pending{
+			Object: p.GetObject(), Reason: p.GetReason(), Kind: neutrino.PendingKind(p.GetKind()),
+		})
 	}
 	return out
 }

@@ -36,6 +36,8 @@ type State struct {
 	Listeners map[ListenerKey]Listener
 	// Adverts are the router advertisements that the host sends.
 	Adverts map[AdvertKey]Advert
+	// Probes are what the host asks other stations.
+	Probes map[ProbeKey]Probe
 	// Refused are objects that the plan leaves out, with the reason.
 	Refused []Refusal
 }
@@ -53,6 +55,7 @@ func NewState() *State {
 		Flows: map[FlowKey]Flow{}, Files: map[string]File{}, Processes: map[string]Process{},
 		Leases: map[LeaseKey]Lease{}, Translations: map[string]Translation{},
 		Listeners: map[ListenerKey]Listener{}, Adverts: map[AdvertKey]Advert{},
+		Probes: map[ProbeKey]Probe{},
 	}
 }
 
@@ -276,8 +279,9 @@ type Lease struct {
 // Translation says which NAT a namespace's tracked connections may have. The
 // hand removes entries that do not agree: what a floating IP was no longer is.
 type Translation struct {
-	// DNAT has a line "<address>[:<protocol number>:<port>] <address>[:<port>]"
-	// for each destination that may be rewritten, sorted, joined by "\n".
+	// DNAT has a line "<address>[:<protocol number>:<ports>] <address>[:<ports>]"
+	// for each destination that may be rewritten, sorted, joined by "\n". Ports are
+	// "80" or "8000-8010"; a range leads port by port to a range of its size.
 	DNAT string
 	// SNAT has a line "<source address or prefix> <address>" for each source that
 	// may be rewritten, the most specific first, joined by "\n".

@@ -55,6 +55,13 @@ func (s *State) Text() string {
 	section(&t, "adverts", s.Adverts, func(k AdvertKey, v Advert) string {
 		return fmt.Sprintf("%s%s mtu %d managed %t other %t dns %s\n\t%s", inNS(k.NetNS), k.Device, v.MTU, v.Managed, v.Other, v.DNS, strings.ReplaceAll(v.Prefixes, "\n", "\n\t"))
 	})
+	section(&t, "probes", s.Probes, func(k ProbeKey, v Probe) string {
+		from := ""
+		if v.From != "" {
+			from = " from " + v.From
+		}
+		return fmt.Sprintf("%s%s %s %s%s for %s", inNS(k.NetNS), k.Device, k.Address, k.Kind, from, v.Scope)
+	})
 	section(&t, "vifs", s.VIFs, func(k string, v VIF) string {
 		return fmt.Sprintf("%s mac %s tag %d other_config:%s", k, v.MAC, v.Tag, v.OtherConfig)
 	})

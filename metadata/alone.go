@@ -34,14 +34,20 @@ func object(v any) file {
 // A path that ends with a slash is a directory whose list is its own.
 type tree map[string]file
 
-// answerAlone answers without Nova, from what the view says.
-func answerAlone(w http.ResponseWriter, r *http.Request, i Instance) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		if r.Method == http.MethodPut { // an EC2 client that asks for a session: there are none
-			refuse(w, http.StatusNotFound)
-			return
-		}
+// alone answers without Nova, from what the view says.
+type alone struct{ tokens *tokens }
+
+func (a alone) answer(w http.ResponseWriter, r *http.Request, i Instance) {
+	shown := r.Header.Values(headerToken)
+	switch {
+	case r.Method == http.MethodPut && r.URL.Path == tokenPath:
+		a.tokens.give(w, r, i)
+		return
+	case r.URL.Path == tokenPath || r.Method != http.MethodGet && r.Method != http.MethodHead:
 		refuse(w, http.StatusMethodNotAllowed)
+		return
+	case len(shown) > 0 && !a.tokens.valid(shown[0], i):
+		refuse(w, http.StatusUnauthorized)
 		return
 	}
 	f, ok := find(i, r.URL.Path)

@@ -24,9 +24,12 @@ type Hand struct {
 	counts  *counts
 	close   func() // of what the handler holds
 
+	pace probePace
+
 	mu     sync.Mutex
 	closed bool
 	open   map[host.ListenerKey]*listener
+	silent map[host.ListenerKey]silence // those that do not answer
 }
 
 var _ reconcile.Hand[host.ListenerKey, host.Listener] = (*Hand)(nil)
@@ -37,6 +40,7 @@ func New(o Options) *Hand {
 	handler, closeHandler := newHandler(o)
 	return &Hand{
 		options: o, events: make(chan struct{}, 1), close: closeHandler, counts: newCounts(), open: map[host.ListenerKey]*listener{},
+		silent: map[host.ListenerKey]silence{}, pace: usualPace(),
 		server: &http.Server{
 			Handler: handler, ConnContext: withScope, MaxHeaderBytes: o.Limits.HeaderBytes,
 			ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
@@ -52,7 +56,8 @@ const (
 	writeTimeout = 2 * DefaultNovaTimeout
 )
 
-// Events gets a value, without pressing, when a socket stopped accepting.
+// Events gets a value, without pressing, when a socket stopped accepting, and
+// when the findings have changed.
 func (h *Hand) Events() <-chan struct{} { return h.events }
 
 // Read returns the sockets that are open. One whose namespace is gone, or is
@@ -77,6 +82,7 @@ func (h *Hand) Apply(_ context.Context, d reconcile.Diff[host.ListenerKey, host.
 	defer h.mu.Unlock()
 	for k := range d.Drop {
 		h.drop(k)
+		delete(h.silent, k)
 	}
 	var errs []error
 	for k, v := range d.Put {
@@ -110,13 +116,17 @@ func (h *Hand) put(k host.ListenerKey, v host.Listener) error {
 		close(l.broken)
 		if !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 			h.options.Logger.Warn("metadata: socket stopped accepting", "namespace", k.NetNS, "address", k.Address, "error", err)
-			select {
-			case h.events <- struct{}{}:
-			default:
-			}
+			h.signal()
 		}
 	})
 	return nil
+}
+
+func (h *Hand) signal() {
+	select {
+	case h.events <- struct{}{}:
+	default:
+	}
 }
 
 func (h *Hand) drop(k host.ListenerKey) {

@@ -22,7 +22,7 @@ type handler struct {
 func newHandler(o Options) (h http.Handler, closeHandler func()) {
 	own := &handler{options: o, rates: newRates(o.Limits.Base, o.Limits.Burst), warned: map[string]time.Time{}}
 	if o.Nova == nil {
-		own.answer = answerAlone
+		own.answer = alone{newTokens(o.TokenKey)}.answer
 		return own, func() {}
 	}
 	proxy := newProxy(*o.Nova, own.warn)
@@ -35,6 +35,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, ok := r.Context().Value(sourceKey{}).(source)
 	if !ok {
 		refuse(w, http.StatusNotFound)
+		return
+	}
+	if s.own {
+		_, _ = h.options.Lookup(s.scope, s.client) // that it answers is what counts
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	if !h.rates.allow(s, time.Now()) {

@@ -24,6 +24,7 @@ type listener struct {
 	mu    sync.Mutex
 	ended bool
 	conns map[*conn]bool
+	own   netip.AddrPort // from where we ask ourselves
 }
 
 func (l *listener) dead() bool {
@@ -42,7 +43,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &conn{Conn: raw, listener: l, source: source{l.wanted.Scope, addressOf(raw.RemoteAddr())}}
+		c := &conn{Conn: raw, listener: l, source: source{scope: l.wanted.Scope, client: addressOf(raw.RemoteAddr())}}
 		if l.admit(c) {
 			return c, nil
 		}
@@ -53,7 +54,8 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) admit(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended || !l.counts.take(c.source, l.limits) {
+	c.source.own = l.own.IsValid() && l.own == plainOf(c.RemoteAddr())
+	if l.ended || !c.source.own && !l.counts.take(c.source, l.limits) {
 		return false
 	}
 	l.conns[c] = true
@@ -89,7 +91,9 @@ func (c *conn) Close() error {
 		c.listener.mu.Lock()
 		delete(c.listener.conns, c)
 		c.listener.mu.Unlock()
-		c.listener.counts.release(c.source)
+		if !c.source.own {
+			c.listener.counts.release(c.source)
+		}
 	})
 	return c.Conn.Close()
 }
@@ -98,6 +102,7 @@ func (c *conn) Close() error {
 type source struct {
 	scope  string
 	client netip.Addr
+	own    bool // it is we who ask: see probe
 }
 
 // counts are the connections that are open.
@@ -144,6 +149,15 @@ func addressOf(a net.Addr) netip.Addr {
 	}
 	ip, _ := netip.AddrFromSlice(tcp.IP)
 	return ip.Unmap()
+}
+
+// plainOf is addressOf with the port.
+func plainOf(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(addressOf(a), uint16(tcp.Port))
 }
 
 type sourceKey struct{}

@@ -20,8 +20,11 @@ type Options struct {
 	// [Directory.Find] is one. The answer never depends on a header.
 	Lookup func(scope string, client netip.Addr) (Instance, bool)
 	// Nova is where requests are forwarded; without it the service answers itself.
-	Nova   *Nova
-	Limits Limits
+	Nova *Nova
+	// TokenKey signs the session tokens of the EC2 format; without one they end
+	// with the process. Nova's answers need no token.
+	TokenKey []byte
+	Limits   Limits
 	// Logger gets what an operator must know, [slog.Default] when nil. Neither
 	// secrets nor what is asked and answered goes there.
 	Logger *slog.Logger

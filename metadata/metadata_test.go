@@ -245,7 +245,7 @@ func TestCloudInitFindsAllThatItReads(t *testing.T) {
 			t.Errorf("%s answers %d %q, want %q", path, code, body, want)
 		}
 	}
-	for _, path := range []string{"/2021-03-23/meta-data/instance-id", "/latest/api/token", "/latest/meta-data/public-keys/1/openssh-key",
+	for _, path := range []string{"/2021-03-23/meta-data/instance-id", "/latest/meta-data/public-keys/1/openssh-key",
 		"/openstack/2012-08-10/network_data.json", "/openstack/2099-01-01/meta_data.json", "/openstack/latest/../../etc/passwd", "/etc/passwd"} {
 		if code, body := get(t, c, base+path); code != 404 {
 			t.Errorf("%s answers %d %q", path, code, body)
@@ -365,7 +365,7 @@ func TestOneAddressCannotTakeEverything(t *testing.T) {
 
 func TestRatesFillUpAgain(t *testing.T) {
 	r := newRates(Rate{Requests: 10, Window: 10 * time.Second}, Rate{Requests: 2, Window: time.Second})
-	s, now := source{"network/x", netip.MustParseAddr("10.0.0.1")}, time.Unix(1000, 0)
+	s, now := source{scope: "network/x", client: netip.MustParseAddr("10.0.0.1")}, time.Unix(1000, 0)
 	passed := func(at time.Time) (n int) {
 		for range 20 {
 			if r.allow(s, at) {

@@ -278,9 +278,12 @@ func (x *Report) GetPending() []*Pending {
 }
 
 type Pending struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Object        string                 `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object string                 `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// "" is tried again, "waiting" is for others to make, "noticed" holds nothing
+	// back.
+	Kind          string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -325,6 +328,13 @@ func (x *Pending) GetObject() string {
 func (x *Pending) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *Pending) GetKind() string {
+	if x != nil {
+		return x.Kind
 	}
 	return ""
 }
@@ -540,10 +550,11 @@ const file_feed_proto_rawDesc = "" +
 	"\tHeartbeat\"Y\n" +
 	"\x06Report\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x123\n" +
-	"\apending\x18\x02 \x03(\v2\x19.neutrino.feed.v1.PendingR\apending\"9\n" +
+	"\apending\x18\x02 \x03(\v2\x19.neutrino.feed.v1.PendingR\apending\"M\n" +
 	"\aPending\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xaa\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\"\xaa\x01\n" +
 	"\x04View\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12)\n" +
 	"\x04puts\x18\x02 \x03(\v2\x15.neutrino.feed.v1.RowR\x04puts\x12+\n" +

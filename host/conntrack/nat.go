@@ -18,10 +18,32 @@ type nat struct {
 
 // destination is a line of host.Translation.DNAT.
 type destination struct {
-	protocol uint8  // 0 for any
-	port     uint16 // of the protocol
+	protocol uint8 // 0 for any
+	ports    span  // of the protocol
 	to       netip.Addr
-	toPort   uint16 // 0 where the port stays
+	toPorts  span // zero where the port stays
+}
+
+// span is the ports from first to last.
+type span struct{ first, last uint16 }
+
+func (s span) has(port uint16) bool { return s.first <= port && port <= s.last }
+
+// parseSpan reads "80" and "8000-8010".
+func parseSpan(text string) (span, error) {
+	from, to, two := strings.Cut(text, "-")
+	if !two {
+		to = from
+	}
+	first, err := strconv.ParseUint(from, 10, 16)
+	if err != nil {
+		return span{}, fmt.Errorf("port %q", text)
+	}
+	last, err := strconv.ParseUint(to, 10, 16)
+	if err != nil || first > last {
+		return span{}, fmt.Errorf("port %q", text)
+	}
+	return span{uint16(first), uint16(last)}, nil
 }
 
 type sourceNet struct {
@@ -66,8 +88,8 @@ func parseNAT(t host.Translation) (*nat, error) {
 	return n, nil
 }
 
-// parseDestination reads "<address>[:<protocol>:<port>]" and "<address>[:<port>]".
-// An IPv6 address with a port stands in brackets.
+// parseDestination reads "<address>[:<protocol>:<ports>]" and "<address>[:<ports>]".
+// An IPv6 address with ports stands in brackets.
 func parseDestination(match, to string) (netip.Addr, destination, error) {
 	var d destination
 	at, err := netip.ParseAddr(match)
@@ -81,18 +103,25 @@ func parseDestination(match, to string) (netip.Addr, destination, error) {
 		if err != nil {
 			return at, d, fmt.Errorf("protocol %q", protocol)
 		}
-		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil {
-			return at, d, fmt.Errorf("port %q", port)
+		if d.ports, err = parseSpan(port); err != nil {
+			return at, d, err
 		}
-		d.protocol, d.port = uint8(p), uint16(n)
+		d.protocol = uint8(p)
 	}
 	if d.to, err = netip.ParseAddr(to); err == nil {
 		return at, d, nil
 	}
-	both, err := netip.ParseAddrPort(to)
-	d.to, d.toPort = both.Addr(), both.Port()
-	return at, d, err
+	address, ports, _ := cutLast(to)
+	if d.to, err = netip.ParseAddr(strings.Trim(address, "[]")); err != nil {
+		return at, d, fmt.Errorf("%q is no target", to)
+	}
+	if d.toPorts, err = parseSpan(ports); err != nil {
+		return at, d, err
+	}
+	if d.toPorts.first != d.toPorts.last && d.toPorts.last-d.toPorts.first != d.ports.last-d.ports.first {
+		return at, d, fmt.Errorf("%q and %q have not as many ports", match, to)
+	}
+	return at, d, nil
 }
 
 func cutLast(s string) (before, after string, ok bool) {
@@ -126,7 +155,7 @@ func (n *nat) wrongDestination(orig, reply tuple) bool {
 	for i, d := range n.destinations[orig.dst] {
 		if d.protocol == 0 {
 			any = &n.destinations[orig.dst][i]
-		} else if d.protocol == orig.protocol && d.port == orig.dport {
+		} else if d.protocol == orig.protocol && d.ports.has(orig.dport) {
 			return !d.leads(orig, reply)
 		}
 	}
@@ -137,9 +166,12 @@ func (n *nat) wrongDestination(orig, reply tuple) bool {
 }
 
 func (d destination) leads(orig, reply tuple) bool {
-	port := d.toPort
-	if port == 0 {
-		port = orig.dport
+	port := orig.dport
+	if d.toPorts != (span{}) {
+		port = d.toPorts.first
+		if d.toPorts.last > d.toPorts.first {
+			port += orig.dport - d.ports.first
+		}
 	}
 	return reply.src == d.to && reply.sport == port
 }

@@ -19,7 +19,8 @@ func through(protocol uint8, came, went [2]string) entry {
 
 func TestTheRulesOfNowDecideWhichNATMayBeTracked(t *testing.T) {
 	translation := host.Translation{
-		DNAT: "172.24.4.228 10.1.0.2\n172.24.4.229:6:2222 10.1.0.3:22\n172.24.4.229:17:53 10.1.0.4",
+		DNAT: "172.24.4.228 10.1.0.2\n172.24.4.229:6:2222 10.1.0.3:22\n172.24.4.229:17:53 10.1.0.4\n" +
+			"172.24.4.229:6:9000-9010 10.1.0.3:8000-8010\n172.24.4.229:6:7000-7010 10.1.0.3:80",
 		SNAT: "10.1.0.2/32 172.24.4.228\n10.1.0.0/24 172.24.4.227\n0.0.0.0/0 172.24.4.226",
 	}
 	n, err := parseNAT(translation)
@@ -39,6 +40,11 @@ func TestTheRulesOfNowDecideWhichNATMayBeTracked(t *testing.T) {
 		"to an address that nobody maps":   {through(6, ends{outside, "172.24.4.227:80"}, ends{outside, "172.24.4.227:80"}), false},
 		"a forwarded port":                 {through(6, ends{outside, shared + ":2222"}, ends{outside, "10.1.0.3:22"}), false},
 		"a forwarded port, elsewhere":      {through(6, ends{outside, shared + ":2222"}, ends{outside, "10.1.0.3:23"}), true},
+		"a port of a forwarded range":      {through(6, ends{outside, shared + ":9010"}, ends{outside, "10.1.0.3:8010"}), false},
+		"a port of another range":          {through(6, ends{outside, shared + ":9010"}, ends{outside, "10.1.0.3:8009"}), true},
+		"a port behind the range":          {through(6, ends{outside, shared + ":9011"}, ends{outside, "10.1.0.3:8010"}), true},
+		"a range to one port":              {through(6, ends{outside, shared + ":7003"}, ends{outside, "10.1.0.3:80"}), false},
+		"a range to one port, elsewhere":   {through(6, ends{outside, shared + ":7003"}, ends{outside, "10.1.0.3:83"}), true},
 		"the other protocol":               {through(17, ends{outside, shared + ":2222"}, ends{outside, "10.1.0.3:22"}), true},
 		"a port that is not forwarded":     {through(17, ends{outside, shared + ":54"}, ends{outside, shared + ":54"}), false},
 		"a forwarded port that stays":      {through(17, ends{outside, shared + ":53"}, ends{outside, "10.1.0.4:53"}), false},
@@ -65,7 +71,7 @@ func TestTheRulesOfNowDecideWhichNATMayBeTracked(t *testing.T) {
 
 func TestATranslationThatCannotBeReadIsNotEnforced(t *testing.T) {
 	for _, text := range []host.Translation{{DNAT: "x"}, {DNAT: "10.0.0.1"}, {DNAT: "10.0.0.1:6 10.0.0.2"}, {DNAT: "10.0.0.1:999:1 10.0.0.2"},
-		{DNAT: "10.0.0.1:6:99999 10.0.0.2"}, {DNAT: "10.0.0.1 y"}, {SNAT: "10.0.0.0/24"}, {SNAT: "z 10.0.0.1"}, {SNAT: "10.0.0.0/99 10.0.0.1"}} {
+		{DNAT: "10.0.0.1:6:99999 10.0.0.2"}, {DNAT: "10.0.0.1:6:9-8 10.0.0.2"}, {DNAT: "10.0.0.1:6:8-9 10.0.0.2:8-10"}, {DNAT: "10.0.0.1 y"}, {SNAT: "10.0.0.0/24"}, {SNAT: "z 10.0.0.1"}, {SNAT: "10.0.0.0/99 10.0.0.1"}} {
 		h := NewTranslations(Options{NetNSDir: t.TempDir()})
 		err := h.Apply(t.Context(), reconcile.Diff[string, host.Translation]{Put: map[string]host.Translation{"qrouter-x": text}})
 		if err == nil || !strings.Contains(err.Error(), "qrouter-x") || strings.Contains(err.Error(), "not there") {
@@ -83,7 +89,7 @@ func TestATranslationThatCannotBeReadIsNotEnforced(t *testing.T) {
 	})
 	d, to, err := netip.Addr{}, destination{}, error(nil)
 	if d, to, err = parseDestination("[2001:db8::1]:6:80", "[2001:db8::2]:8080"); err != nil || d.String() != "2001:db8::1" ||
-		to.protocol != 6 || to.port != 80 || to.toPort != 8080 {
+		to.protocol != 6 || to.ports != (span{80, 80}) || to.toPorts != (span{8080, 8080}) {
 		t.Errorf("%v %+v %v", d, to, err)
 	}
 }

@@ -106,6 +106,21 @@ func TestARouterIsBuiltAndAFreshHandWritesNothing(t *testing.T) {
 	quiet(t, dir, want)
 }
 
+// Another host that has not let go of a router yet answers for its link-local
+// addresses. They are the router's here all the same, and at once: without one
+// it resolves no neighbour.
+func TestALinkLocalAddressIsTheRoutersAtOnce(t *testing.T) {
+	dir := directory(t)
+	clean(t, converge(t, fresh(t, dir), seedRouter()))
+	t.Cleanup(func() { clean(t, converge(t, fresh(t, dir), host.NewState())) })
+	for _, dev := range []string{qg, qr, qr2} {
+		out := in(t, dir, routerNS, "ip", "-6", "-o", "address", "show", "dev", dev, "scope", "link")
+		if !strings.Contains(out, "fe80::") || strings.Contains(out, "tentative") || strings.Contains(out, "dadfailed") {
+			t.Errorf("%s has %q", dev, out)
+		}
+	}
+}
+
 func TestHundredsOfFloatingIPsComeQuicklyAndTogether(t *testing.T) {
 	dir := directory(t)
 	want := seedRouter()

@@ -120,10 +120,24 @@ func (v *veth) finish() error {
 			return err
 		}
 	}
+	if other.NetNS != "" {
+		if err := p.in(func() error { trustMAC(other.Name); return nil }); err != nil {
+			return err
+		}
+	}
 	if err := v.dress(other, v.mark(v.key.Name)); err != nil {
 		return err
 	}
 	return v.dress(v.key, v.mark(""))
+}
+
+// trustMAC makes the link-local address of a device that is still down one to be
+// used at once: its MAC is nobody else's. Waiting costs a router a second, in
+// which it resolves no neighbour, and where another host has not let go of the
+// same port yet the address would be refused for ever. A kernel without IPv6 has
+// nothing to turn off.
+func trustMAC(device string) {
+	_ = WriteSysctl("net.ipv6.conf."+strings.ReplaceAll(device, ".", "/")+".accept_dad", "0")
 }
 
 // dress gives one end its MAC, MTU and alias, and sets it up.
