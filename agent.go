@@ -13,13 +13,13 @@ type Agent struct {
 	Binary           string    `json:"binary" api:"filter,sort"`
 	Topic            string    `json:"topic" api:"filter,sort"`
 	Host             string    `json:"host" api:"filter,sort"`
-	AdminStateUp     bool      `json:"admin_state_up" api:"put=admin,filter,sort"`
+	AdminStateUp     bool      `json:"admin_state_up" api:"put,filter,sort"`
 	CreatedAt        time.Time `json:"created_at" api:"sort"`
 	StartedAt        time.Time `json:"started_at" api:"sort"`
 	HeartbeatAt      time.Time `json:"heartbeat_timestamp" api:"sort"`
 	Alive            bool      `json:"alive" api:"filter,sort"`
 	Configurations   Opaque    `json:"configurations" api:""`
-	Description      string    `json:"description" api:"put=admin,filter,sort,max=255,null"`
+	Description      string    `json:"description" api:"put,filter,sort,max=255,null"`
 	AvailabilityZone string    `json:"availability_zone" api:"filter,null"`
 	ResourcesSynced  *bool     `json:"resources_synced" api:""`
 }

@@ -7,15 +7,16 @@ type Network struct {
 	ProjectID             string      `json:"project_id" api:"post,filter,sort,max=255"`
 	AdminStateUp          bool        `json:"admin_state_up" api:"post,put,filter,sort,default=true"`
 	Status                string      `json:"status" api:"filter,sort"`
-	Shared                bool        `json:"shared" api:"post=admin,put=admin,filter"`
-	External              bool        `json:"router:external" api:"post=admin,put=admin,filter"`
-	NetworkType           NetworkType `json:"provider:network_type" api:"post=admin,get=admin,filter,max=32"`
-	PhysicalNetwork       string      `json:"provider:physical_network" api:"post=admin,get=admin,filter,max=64,null"`
-	SegmentationID        int64       `json:"provider:segmentation_id" api:"post=admin,get=admin,filter,null"`
+	Shared                bool        `json:"shared" api:"post,put,filter"`
+	External              bool        `json:"router:external" api:"post,put,filter"`
+	NetworkType           NetworkType `json:"provider:network_type" api:"post,filter,max=32"`
+	PhysicalNetwork       string      `json:"provider:physical_network" api:"post,filter,max=64,null"`
+	SegmentationID        int64       `json:"provider:segmentation_id" api:"post,filter,null"`
 	MTU                   int         `json:"mtu" api:"post,put,filter,sort,min=0"`
 	PortSecurityEnabled   bool        `json:"port_security_enabled" api:"post,put,default=true"`
 	AvailabilityZoneHints []string    `json:"availability_zone_hints" api:"post,sort"`
 	Standard
+	Tagged
 }
 
 // NetworkActive is the one status a network has: its segment exists as soon as

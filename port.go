@@ -10,19 +10,21 @@ type Port struct {
 	NetworkID           ID            `json:"network_id" api:"post,filter,sort,required,uuid"`
 	AdminStateUp        bool          `json:"admin_state_up" api:"post,put,filter,sort,default=true"`
 	Status              PortStatus    `json:"status" api:"filter,sort"`
-	MAC                 MAC           `json:"mac_address" api:"post,put=admin,filter,sort"`
+	MAC                 MAC           `json:"mac_address" api:"post,put,filter,sort"`
 	FixedIPs            []FixedIP     `json:"fixed_ips" api:"post,put,filter"`
 	DeviceID            string        `json:"device_id" api:"post,put,filter,sort,max=255"`
 	DeviceOwner         string        `json:"device_owner" api:"post,put,filter,sort,max=255"`
 	SecurityGroups      []ID          `json:"security_groups" api:"post,put,filter"`
-	PortSecurityEnabled bool          `json:"port_security_enabled" api:"post,put"`
+	PortSecurityEnabled bool          `json:"port_security_enabled" api:"post,put,explicit"`
 	AllowedAddressPairs []AddressPair `json:"allowed_address_pairs" api:"post,put"`
 	ExtraDHCPOpts       []DHCPOption  `json:"extra_dhcp_opts" api:"post,put"`
-	HostID              string        `json:"binding:host_id" api:"post=admin,put=admin,get=admin,filter,max=255"`
+	HostID              string        `json:"binding:host_id" api:"post,put,filter,max=255"`
 	VNICType            string        `json:"binding:vnic_type" api:"post,put,default=normal,enum=normal"`
-	VIFType             string        `json:"binding:vif_type" api:"get=admin"`
-	VIFDetails          VIFDetails    `json:"binding:vif_details" api:"get=admin"`
-	Profile             Opaque        `json:"binding:profile" api:"post=admin,put=admin,get=admin"`
+	VIFType             string        `json:"binding:vif_type" api:""`
+	VIFDetails          VIFDetails    `json:"binding:vif_details" api:""`
+	Profile             Opaque        `json:"binding:profile" api:"post,put"`
+	// Tags, of a port, can also be given when it is made.
+	Tags []string `json:"tags,omitempty" api:"post"`
 	Standard
 
 	// CTZone is the conntrack zone that the port's packets are tracked in on

@@ -14,6 +14,7 @@ type Router struct {
 	Routes                []HostRoute `json:"routes" api:"put"`
 	AvailabilityZoneHints []string    `json:"availability_zone_hints" api:"post"`
 	Standard
+	Tagged
 
 	// GatewayPortID is the router's port on its external network, "" for none.
 	GatewayPortID ID `json:"gw_port_id,omitempty" api:"internal"`
@@ -47,6 +48,7 @@ type FloatingIP struct {
 	FixedIPAddress    netip.Addr `json:"fixed_ip_address" api:"post,put,filter,sort,null"`
 	Status            string     `json:"status" api:"filter,sort"`
 	Standard
+	Tagged
 
 	// FloatingPortID is the port that holds the address on the external network.
 	FloatingPortID ID `json:"floating_port_id" api:"internal"`
@@ -59,9 +61,10 @@ const (
 	FloatingIPError  = "ERROR"
 )
 
-// PortForwarding gives one port of a floating IP to one port of an instance:
-// /v2.0/floatingips/{id}/port_forwardings (api.md section 2.8). Ranges of ports
-// are refused.
+// PortForwarding gives a port of a floating IP, or a range of them, to a port of
+// an instance, or to as many: /v2.0/floatingips/{id}/port_forwardings (api.md
+// section 2.8). A stored one has both ranges, and the ports beside those that are
+// of one port only.
 type PortForwarding struct {
 	ID                ID         `json:"id" api:"filter,sort"`
 	FloatingIPID      ID         `json:"floatingip_id" api:"internal"`
@@ -69,6 +72,8 @@ type PortForwarding struct {
 	Protocol          string     `json:"protocol" api:"post,put,filter,sort,required,enum=tcp|udp|sctp|dccp"`
 	ExternalPort      *int       `json:"external_port" api:"post,put,filter,sort,null,min=1,max=65535"`
 	InternalPort      *int       `json:"internal_port" api:"post,put,null,min=1,max=65535"`
+	ExternalPortRange string     `json:"external_port_range" api:"post,put,filter,sort,null"`
+	InternalPortRange string     `json:"internal_port_range" api:"post,put,null"`
 	InternalIPAddress netip.Addr `json:"internal_ip_address" api:"post,put,required"`
 	InternalPortID    ID         `json:"internal_port_id" api:"post,put,filter,sort,required,uuid"`
 	Description       string     `json:"description" api:"post,put,filter,max=1024"`

@@ -10,6 +10,7 @@ type SecurityGroup struct {
 	ProjectID string `json:"project_id" api:"post,filter,sort,max=255"`
 	Stateful  bool   `json:"stateful" api:"filter"`
 	Standard
+	Tagged
 }
 
 // DefaultGroup is the name of the group that every project has.

@@ -9,6 +9,7 @@ type Subnet struct {
 	ProjectID       string       `json:"project_id" api:"post,filter,sort,max=255"`
 	NetworkID       ID           `json:"network_id" api:"post,filter,sort,required,uuid"`
 	IPVersion       int          `json:"ip_version" api:"post,filter,sort,required,enum=4|6"`
+	SubnetPoolID    ID           `json:"subnetpool_id" api:"post,filter,sort,uuid,null"`
 	CIDR            netip.Prefix `json:"cidr" api:"post,filter,sort"`
 	GatewayIP       netip.Addr   `json:"gateway_ip" api:"post,put,filter,sort,null"`
 	AllocationPools []Pool       `json:"allocation_pools" api:"post,put"`
@@ -18,6 +19,7 @@ type Subnet struct {
 	IPv6RAMode      IPv6Mode     `json:"ipv6_ra_mode" api:"post,filter,sort,null,enum=slaac|dhcpv6-stateful|dhcpv6-stateless"`
 	IPv6AddressMode IPv6Mode     `json:"ipv6_address_mode" api:"post,filter,sort,null,enum=slaac|dhcpv6-stateful|dhcpv6-stateless"`
 	Standard
+	Tagged
 }
 
 // Pool is a range of addresses, both ends included, from which fixed IPs are

@@ -5,6 +5,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -13,7 +14,7 @@ func agents(config intent.Config) *kind[neutrino.Agent] {
 		names:   names{"agent", "agents", "agents", "AgentNotFound", "Agent %s could not be found"},
 		table:   store.Agents,
 		indexes: []filterIndex[neutrino.Agent]{{"host", store.AgentsByHost}},
-		visible: intent.VisibleAgent,
+		visible: work.VisibleAgent,
 		update:  intent.UpdateAgent, remove: intent.DeleteAgent,
 		present: func(v view, a *neutrino.Agent) *neutrino.Agent {
 			now := *a

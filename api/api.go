@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
 )
@@ -32,6 +33,11 @@ type Options struct {
 	// MaxBody [max_request_body_size] is the longest body in bytes; 0 means
 	// [DefaultMaxBody].
 	MaxBody int64
+	// Auth finds out who asks; nil believes the headers ([auth.NoAuth]), for
+	// loopback only.
+	Auth auth.Authenticator
+	// Policy is what callers may do; nil is Neutron's defaults.
+	Policy *auth.Policies
 	// Log gets a line for each request; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -60,21 +66,39 @@ type api struct {
 	extensions []byte // the whole list, as it is answered
 }
 
-// New makes the handler of the whole API on a service and its store. Callers
-// are who they say they are (auth_strategy = noauth): listen on loopback only.
-func New(svc *intent.Service, db *store.DB, opts Options) http.Handler {
+// DefaultProject owns what a caller without a project makes, when callers are
+// who they say they are.
+const DefaultProject = "default"
+
+// New makes the handler of the whole API on a service and its store. The error
+// names the routes that the policy has no rule for.
+func New(svc *intent.Service, db *store.DB, opts Options) (http.Handler, error) {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
+	}
+	if opts.Auth == nil {
+		opts.Auth = auth.NoAuth(DefaultProject)
+	}
+	if opts.Policy == nil {
+		var err error
+		if opts.Policy, err = auth.NewPolicies("", opts.Log); err != nil {
+			return nil, err
+		}
 	}
 	if opts.MaxBody == 0 {
 		opts.MaxBody = DefaultMaxBody
 	}
 	a := &api{svc: svc, db: db, opts: opts, order: resources(svc.Config()), resources: map[string]resource{}}
+	policy := opts.Policy.Current()
 	for _, r := range a.order {
 		a.resources[r.called().path] = r
+		r.guard(policy)
+	}
+	if err := unruled(policy, a.order); err != nil {
+		return nil, err
 	}
 	a.extensions = extensionList()
-	return a
+	return a, nil
 }
 
 // Server wraps the handler in a server with deadlines against slow clients.
@@ -95,6 +119,7 @@ type call struct {
 	api    *api
 	ctx    context.Context
 	caller intent.Caller
+	judge  judge
 	method string
 	header http.Header
 	base   string // scheme and host for links
@@ -105,7 +130,21 @@ type call struct {
 
 // view is the newest state, as the caller sees it.
 func (c *call) view() view {
-	return view{Reader: c.api.db.Snapshot(), caller: c.caller, now: time.Now().UTC()}
+	return view{Reader: c.api.db.Snapshot(), caller: c.caller, judge: c.judge, now: time.Now().UTC()}
+}
+
+// inside is the state within a transaction, as the caller sees it.
+func (c *call) inside(tx *intent.Tx) view {
+	return view{Reader: tx, caller: c.caller, judge: c.judge, now: tx.Now}
+}
+
+// allowed refuses a request on which a rule decides that looks at the caller
+// only.
+func (c *call) allowed(rule string) error {
+	if c.judge.Allows(rule, nil) {
+		return nil
+	}
+	return forbidden("rule:" + rule)
 }
 
 // link is the address of the same collection with other parameters.
@@ -123,10 +162,26 @@ func (a *api) newCall(w http.ResponseWriter, r *http.Request, requestID string) 
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	return &call{
-		api: a, ctx: r.Context(), caller: noauth(r.Header, requestID), method: r.Method, header: r.Header,
+	c := &call{
+		api: a, ctx: r.Context(), method: r.Method, header: r.Header,
 		base: a.base(r), path: r.URL.EscapedPath(), query: query, body: body,
-	}, nil
+	}
+	return c, a.identify(c, requestID)
+}
+
+// identify finds out who asks. What versions there are is for everybody.
+func (a *api) identify(c *call, requestID string) error {
+	policy := a.opts.Policy.Current()
+	var who auth.Identity
+	if strings.Trim(c.path, "/") != "" {
+		var err error
+		if who, err = a.opts.Auth.Authenticate(c.ctx, c.header); err != nil {
+			return err
+		}
+	}
+	c.judge = judge{policy, policy.For(who)}
+	c.caller = callerOf(who, c.judge.Judge, requestID)
+	return nil
 }
 
 // base is the scheme and host that links begin with (api.md section 1.1).
@@ -144,13 +199,17 @@ func (a *api) base(r *http.Request) string {
 	return scheme + "://" + r.Host
 }
 
-// segments splits a path; the .json that old clients append says nothing.
+// segments splits a path; the .json that old clients append says nothing, but
+// in a tag it is a part of it.
 func segments(escaped string) ([]string, error) {
-	escaped = strings.TrimSuffix(strings.Trim(escaped, "/"), ".json")
-	if escaped == "" {
+	escaped = strings.Trim(escaped, "/")
+	parts := strings.Split(escaped, "/")
+	if last := len(parts) - 1; last < 2 || parts[last-1] != tagsMember {
+		parts[last] = strings.TrimSuffix(parts[last], ".json")
+	}
+	if len(parts) == 1 && parts[0] == "" {
 		return nil, nil
 	}
-	parts := strings.Split(escaped, "/")
 	for i, p := range parts {
 		s, err := url.PathUnescape(p)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
@@ -49,7 +50,9 @@ func openCloud(t testing.TB, where sqlite.Options, opts Options) *cloud {
 		opts.Log = slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
 	c.opts = opts
-	c.h = New(intent.New(db, wideConfig()), db, opts)
+	if c.h, err = New(intent.New(db, wideConfig()), db, opts); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
@@ -59,6 +62,7 @@ func wideConfig() intent.Config {
 	for typ := range c.TunnelRanges {
 		c.TunnelRanges[typ] = []intent.Range{{Min: 1, Max: 100_000}}
 	}
+	c.Quotas = nil
 	return c
 }
 
@@ -296,6 +300,8 @@ func TestAPanicIsA500WithoutInternals(t *testing.T) {
 type boom struct{}
 
 func (boom) called() names                           { return names{path: "boom"} }
+func (boom) routes() []route                         { return nil }
+func (boom) guard(*auth.Policy)                      {}
 func (boom) collection(*call) (*reply, error)        { panic("secret") }
 func (boom) item(*call, neutrino.ID) (*reply, error) { return nil, fmt.Errorf("secret") }
 
@@ -336,7 +342,15 @@ func TestNoauthReadsTheCallerFromHeaders(t *testing.T) {
 		for i := 0; i < len(row.headers); i += 2 {
 			h.Add(row.headers[i], row.headers[i+1])
 		}
-		got := noauth(h, "req")
+		who, err := auth.NoAuth(DefaultProject).Authenticate(t.Context(), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy, err := auth.NewPolicy(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := callerOf(who, policy.For(who), "req")
 		if got.ProjectID != row.project || got.Admin != row.admin {
 			t.Errorf("%v: %+v", row.headers, got)
 		}

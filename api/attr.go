@@ -10,26 +10,17 @@ import (
 	"neutrino"
 )
 
-// access says who may send or see an attribute.
-type access uint8
-
-const (
-	never access = iota
-	anyone
-	adminOnly
-)
-
 // attribute is one attribute of a resource: what its struct tag says.
 type attribute struct {
 	name string
 	path []int        // the field, for reflection
 	typ  reflect.Type // of the field
 
-	post, put, get access
-	filter, sort   bool
-	required       bool
-	uuid           bool // the text must be a UUID
-	null           bool // null is accepted, and an unset value is shown as null
+	post, put    bool // may be sent with the verb; who may, the policy says
+	filter, sort bool
+	required     bool
+	uuid         bool // the text must be a UUID
+	null         bool // null is accepted, and an unset value is shown as null
 
 	longest   int // longest text in characters; 0 is no limit
 	least     int64
@@ -37,6 +28,7 @@ type attribute struct {
 	enum      []string
 	initial   string // the value of an attribute that a POST leaves out
 	defaulted bool   // initial holds
+	explicit  bool   // no value is the default, so that every one is a setting
 }
 
 // attributes is the attribute table of one noun.
@@ -69,7 +61,7 @@ func (t *attributes) read(typ reflect.Type, prefix []int) {
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		a := &attribute{name: name, path: path, typ: f.Type, get: anyone}
+		a := &attribute{name: name, path: path, typ: f.Type}
 		for rule := range strings.SplitSeq(tag, ",") {
 			if err := a.rule(rule); err != nil {
 				panic(fmt.Sprintf("api: %s.%s: %v", typ, f.Name, err))
@@ -83,19 +75,13 @@ func (t *attributes) read(typ reflect.Type, prefix []int) {
 // rule applies one word of a tag.
 func (a *attribute) rule(word string) error {
 	key, value, _ := strings.Cut(word, "=")
-	who := anyone
-	if value == "admin" {
-		who = adminOnly
-	}
 	var err error
 	switch key {
 	case "":
 	case "post":
-		a.post = who
+		a.post = true
 	case "put":
-		a.put = who
-	case "get":
-		a.get = who
+		a.put = true
 	case "filter":
 		a.filter = true
 	case "sort":
@@ -108,6 +94,8 @@ func (a *attribute) rule(word string) error {
 		a.null = true
 	case "default":
 		a.initial, a.defaulted = value, true
+	case "explicit":
+		a.explicit = true
 	case "max":
 		a.longest, err = strconv.Atoi(value)
 	case "min":
@@ -130,10 +118,18 @@ func (a *attribute) of(row any) any {
 // scratch is a pointer to a new, unset value of the attribute's type.
 func (a *attribute) scratch() any { return reflect.New(a.typ).Interface() }
 
-// isUnset reports whether row holds the attribute's zero value or its default.
+// isUnset reports whether row holds the attribute's default: the one that its
+// tag names, or else the zero value. An attribute whose default is no value at
+// all is set by any.
 func (a *attribute) isUnset(row any) bool {
 	p := a.of(row)
-	return reflect.ValueOf(p).Elem().IsZero() || a.defaulted && text(p) == a.initial
+	switch {
+	case a.explicit:
+		return false
+	case a.defaulted:
+		return text(p) == a.initial
+	}
+	return reflect.ValueOf(p).Elem().IsZero()
 }
 
 // copyTo copies the attribute from one noun to another.

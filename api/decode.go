@@ -99,6 +99,10 @@ type request[T any] struct {
 	set  neutrino.Fields // the attributes that the client named
 	// hidden has the ids that are no fields of the noun.
 	hidden map[string]neutrino.ID
+	// inner are the attributes inside attributes that the client named, as rules
+	// call them: "fixed_ips:ip_address".
+	inner []string
+	verb  verb
 }
 
 // verb tells a POST from a PUT where the rules differ.
@@ -109,8 +113,16 @@ const (
 	put
 )
 
-// may is who may send the attribute with this verb.
-func (v verb) may(a *attribute) access {
+// prefix is what names of rules for the verb begin with.
+func (v verb) prefix() string {
+	if v == post {
+		return "create_"
+	}
+	return "update_"
+}
+
+// takes reports whether the attribute can be sent with this verb.
+func (v verb) takes(a *attribute) bool {
 	if v == post {
 		return a.post
 	}
@@ -127,7 +139,7 @@ func (k *kind[T]) decode(v verb, raw object) (*request[T], error) {
 	if err := k.checkNames(v, raw); err != nil {
 		return nil, err
 	}
-	req := &request[T]{set: make(neutrino.Fields, len(raw))}
+	req := &request[T]{set: make(neutrino.Fields, len(raw)), verb: v}
 	for _, a := range k.attrs.list {
 		value, given := raw[a.name]
 		if !given {
@@ -141,6 +153,7 @@ func (k *kind[T]) decode(v verb, raw object) (*request[T], error) {
 		}
 		if given {
 			req.set[a.name] = true
+			req.inner = append(req.inner, innerNames(a.name, value)...)
 		}
 	}
 	k.nameParts(raw, req.set)
@@ -195,7 +208,7 @@ func (k *kind[T]) checkNames(v verb, raw object) error {
 		case a == nil && v == post && slices.Contains(k.hidden, name):
 		case a == nil && !k.isComputed(name) && !slices.Contains(k.hidden, name):
 			unknown = append(unknown, name)
-		case a == nil || v.may(a) == never:
+		case a == nil || !v.takes(a):
 			refused = append(refused, name)
 		}
 	}

@@ -31,6 +31,7 @@ func extensions() []extension {
 		{"floating-ip-port-forwarding", "Floating IP Port Forwarding", "Single ports of a floating IP lead to ports of instances.", "2018-05-23T10:00:00-00:00"},
 		{"floating-ip-port-forwarding-description", "Floating IP Port Forwarding new attribute description", "A port forwarding has a description.", "2019-11-05T10:00:00-00:00"},
 		{"floating-ip-port-forwarding-detail", "Floating IP port forwarding detail", "A floating IP shows the internal port of each port forwarding.", "2022-03-16T10:00:00-00:00"},
+		{"floating-ip-port-forwarding-port-ranges", "Floating IP Port Forwarding support port ranges", "Ranges of ports of a floating IP lead to ports of instances.", "2021-03-25T10:00:00-00:00"},
 		{"floatingip-pools", "Floating IP Pools Extension", "The subnets that floating IPs come from.", "2018-03-21T10:00:00-00:00"},
 		{"ip-substring-filtering", "IP address substring filtering", "Provides IP address substring filtering when listing ports", "2017-11-28T09:00:00-00:00"},
 		{"l3_agent_scheduler", "L3 Agent Scheduler", "Which L3 agent runs which router.", "2013-02-07T10:00:00-00:00"},
@@ -44,6 +45,8 @@ func extensions() []extension {
 		{"port-security-groups-filtering", "Port filtering on security groups", "Provides security groups filtering when listing ports", "2018-01-09T09:00:00-00:00"},
 		{"project-id", "project_id field enabled", "Extension that indicates that project_id field is enabled.", "2016-09-09T09:09:09-09:09"},
 		{"provider", "Provider Network", "Expose mapping of virtual networks to physical networks", "2012-09-07T10:00:00-00:00"},
+		{"quota-check-limit", "Quota engine limit check", "Support for checking the resource usage before applying a new quota limit", "2021-11-26T00:00:00-00:00"},
+		{"quota-check-limit-default", "Quota engine limit check by default", "A new quota limit is never below the usage, unless that is forced.", "2025-01-15T00:00:00-00:00"},
 		{"quota_details", "Quota details management support", "Expose functions for quotas usage statistics per project", "2017-02-10T10:00:00-00:00"},
 		{"quotas", "Quota management support", "Expose functions for quotas management per project", "2012-07-29T10:00:00-00:00"},
 		{"revision-if-match", "If-Match constraints based on revision_number", "Extension indicating that If-Match based on revision_number is supported.", "2016-12-11T00:00:00-00:00"},
@@ -55,8 +58,11 @@ func extensions() []extension {
 		{"sorting", "Sorting support", "Extension that indicates that sorting is enabled.", "2016-06-12T00:00:00-00:00"},
 		{"standard-attr-description", "standard-attr-description", "Extension to add descriptions to standard attributes", "2016-02-10T10:00:00-00:00"},
 		{"standard-attr-revisions", "Resource revision numbers", "This extension will display the revision number of neutron resources.", "2016-04-11T10:00:00-00:00"},
+		{"standard-attr-tag", "Tag support for resources with standard attribute: floatingip, network, port, router, security_group, subnet", "Enables to set tag on resources with standard attribute.", "2017-01-01T00:00:00-00:00"},
 		{"standard-attr-timestamp", "Resource timestamps", "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.", "2016-09-12T10:00:00-00:00"},
 		{"subnet-external-network", "Subnet belongs to an external network", "A subnet shows whether its network is external.", "2023-11-01T10:00:00-00:00"},
+		{"tag-creation", "Tag creation extension", "Tags can be added to those that are there in one request.", "2025-01-15T00:00:00-00:00"},
+		{"tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "A new port can have tags.", "2019-12-29T19:00:00-00:00"},
 	}
 }
 

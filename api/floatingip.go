@@ -5,6 +5,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -22,7 +23,10 @@ func floatingIPs() *kind[neutrino.FloatingIP] {
 			{"project_id", store.FloatingIPsByProject},
 			{"floating_network_id", store.FloatingIPsByNetwork},
 		},
-		visible: intent.VisibleFloatingIP,
+		reach: func(v view) []keyed[neutrino.FloatingIP] {
+			return []keyed[neutrino.FloatingIP]{{store.FloatingIPsByProject, []string{v.caller.ProjectID}}}
+		},
+		visible: work.VisibleFloatingIP,
 		create: func(tx *intent.Tx, req *request[neutrino.FloatingIP]) (*neutrino.FloatingIP, error) {
 			return intent.CreateFloatingIP(tx, req.noun, intent.FloatingRequest{SubnetID: req.hidden[paramSubnet]}, req.set)
 		},
@@ -67,8 +71,10 @@ func appendForwardings(b []byte, v view, f *neutrino.FloatingIP) []byte {
 		b = appendString(append(b, `{"id":`...), string(p.ID))
 		b = appendString(append(b, `,"protocol":`...), p.Protocol)
 		b = appendValue(append(b, `,"external_port":`...), &p.ExternalPort, true)
+		b = appendString(append(b, `,"external_port_range":`...), p.ExternalPorts().String())
 		b = appendAddr(append(b, `,"internal_ip_address":`...), p.InternalIPAddress)
 		b = appendValue(append(b, `,"internal_port":`...), &p.InternalPort, true)
+		b = appendString(append(b, `,"internal_port_range":`...), p.InternalPorts().String())
 		b = appendString(append(b, `,"internal_port_id":`...), string(p.InternalPortID))
 		b = append(b, '}')
 	}
@@ -82,7 +88,8 @@ func portForwardings() *kind[neutrino.PortForwarding] {
 		names: names{"port_forwarding", "port_forwardings", "port_forwardings",
 			"PortForwardingNotFound", "Port Forwarding %s could not be found."},
 		table:   store.PortForwardings,
-		visible: intent.VisiblePortForwarding,
+		visible: work.VisiblePortForwarding,
+		rule:    "floatingip_port_forwarding",
 	}.ready()
 }
 
@@ -90,7 +97,7 @@ func portForwardings() *kind[neutrino.PortForwarding] {
 // belongs to another floating IP does not exist there.
 func forwardingsOf(parents *kind[neutrino.FloatingIP]) member {
 	all := portForwardings()
-	return func(c *call, id neutrino.ID, rest []string) (*reply, error) {
+	answer := func(c *call, id neutrino.ID, rest []string) (*reply, error) {
 		if len(rest) > 1 {
 			return nil, noResource()
 		}
@@ -103,6 +110,11 @@ func forwardingsOf(parents *kind[neutrino.FloatingIP]) member {
 		}
 		return k.item(c, neutrino.ID(rest[0]))
 	}
+	named := func(verb string) string { return verb + "_" + all.ruleName() }
+	return member{answer, []route{
+		{"GET", "", named("get")}, {"POST", "", named("create")}, {"GET", "/{port_forwarding_id}", named("get")},
+		{"PUT", "/{port_forwarding_id}", named("update")}, {"DELETE", "/{port_forwarding_id}", named("delete")},
+	}}
 }
 
 // forwardingsBelow is the kind of one floating IP's port forwardings.
@@ -111,7 +123,17 @@ func forwardingsBelow(k kind[neutrino.PortForwarding], parent neutrino.ID) *kind
 		return store.By(v.Reader, store.PortForwardingsByFloatingIP, string(parent))
 	}
 	k.visible = func(c intent.Caller, r store.Reader, p *neutrino.PortForwarding) bool {
-		return p.FloatingIPID == parent && intent.VisiblePortForwarding(c, r, p)
+		return p.FloatingIPID == parent && work.VisiblePortForwarding(c, r, p)
+	}
+	// The path names the parent, also of one that is still to be made.
+	k.related = related[neutrino.PortForwarding]{
+		"ext_parent:project_id": func(v view, _ *neutrino.PortForwarding) (string, bool) {
+			f, ok := store.Peek(v.Reader, store.FloatingIPs, parent)
+			if !ok {
+				return "", false
+			}
+			return f.ProjectID, true
+		},
 	}
 	k.create = func(tx *intent.Tx, req *request[neutrino.PortForwarding]) (*neutrino.PortForwarding, error) {
 		return intent.CreatePortForwarding(tx, parent, req.noun, req.set)

@@ -103,7 +103,7 @@ func TestPortForwardingsBelongToTheirFloatingIP(t *testing.T) {
 			external, port["id"], address)
 	}
 	f := c.post(path, body(2222))
-	if got := keys(f); got != "description external_port id internal_ip_address internal_port internal_port_id protocol" {
+	if got := keys(f); got != "description external_port external_port_range id internal_ip_address internal_port internal_port_id internal_port_range protocol" {
 		t.Errorf("port forwarding has %s", got)
 	}
 	if f["external_port"] != 2222.0 || f["internal_port"] != 22.0 || f["internal_ip_address"] != address || f["description"] != "ssh" {
@@ -138,10 +138,11 @@ func TestPortForwardingsBelongToTheirFloatingIP(t *testing.T) {
 	}
 	shown := c.get("/v2.0/floatingips/" + one).one()
 	inner := shown["port_forwardings"].([]any)[0].(map[string]any)
-	if shown["router_id"] != r.router || shown["port_id"] != nil || keys(inner) != "external_port id internal_ip_address internal_port internal_port_id protocol" || inner["id"] != id {
+	if shown["router_id"] != r.router || shown["port_id"] != nil || keys(inner) != "external_port external_port_range id internal_ip_address internal_port internal_port_id internal_port_range protocol" || inner["id"] != id {
 		t.Errorf("the floating IP shows %v", shown)
 	}
 	c.do("POST", path, body(2223)).want(400)
+	c.portRanges(path, id, body(2300))
 	c.do("POST", path, strings.Replace(body(70000), "ssh", "", 1)).want(400)
 	c.do("POST", path, strings.Replace(body(1), `"tcp"`, `"icmp"`, 1)).fails(400, typeBadRequest, "is not in ['tcp', 'udp', 'sctp', 'dccp']")
 	c.do("POST", path, `{"port_forwarding":{"protocol":"tcp"}}`).fails(400, typeBadRequest, "Required attribute")
@@ -149,4 +150,44 @@ func TestPortForwardingsBelongToTheirFloatingIP(t *testing.T) {
 	c.do("DELETE", path+"/"+id, "").want(204)
 	c.get(path+"/"+id).fails(404, "PortForwardingNotFound", "")
 	c.get(path+"/"+id+"/x").fails(404, typeHTTPNotFound, "")
+}
+
+// portRanges are the ranges of a forwarding: how they are shown, changed back
+// and forth, and what is refused. It leaves a single port.
+func (c *cloud) portRanges(path, id, single string) {
+	c.t.Helper()
+	put := func(body string) *answer {
+		return c.do("PUT", path+"/"+id, `{"port_forwarding":`+body+`}`)
+	}
+	shows := func(got map[string]any, want [4]any) {
+		c.t.Helper()
+		have := [...]any{got["external_port"], got["external_port_range"], got["internal_port"], got["internal_port_range"]}
+		if fmt.Sprint(have) != fmt.Sprint(want) {
+			c.t.Errorf("shows %v, want %v", have, want)
+		}
+	}
+	shows(c.get(path+"/"+id).one(), [...]any{2223, "2223:2223", 22, "22:22"})
+	shows(put(`{"external_port_range":"8000:8010"}`).want(200).one(), [...]any{nil, "8000:8010", 22, "22:22"})
+	shows(put(`{"internal_port_range":"9000:9010"}`).want(200).one(), [...]any{nil, "8000:8010", nil, "9000:9010"})
+	shows(put(`{"description":"range"}`).want(200).one(), [...]any{nil, "8000:8010", nil, "9000:9010"})
+	if got := c.get(path + "?external_port_range=8000:8010").list("port_forwardings"); len(got) != 1 {
+		c.t.Errorf("the range finds %v", got)
+	}
+	for body, want := range map[string][2]string{
+		`{"internal_port_range":"9000:9004"}`:                   {"BadRequest", "as many ports"},
+		`{"internal_port_range":"9010:9000"}`:                   {"InvalidInput", "above the last"},
+		`{"external_port_range":"8000:8010:8020"}`:              {"InvalidInput", "not a valid port range"},
+		`{"external_port_range":"0:10"}`:                        {"InvalidInput", "not a valid port range"},
+		`{"external_port_range":"65530:65540"}`:                 {"InvalidInput", "not a valid port range"},
+		`{"external_port":7,"external_port_range":"8000:8010"}`: {"BadRequest", "exclude each other"},
+		`{"external_port":null}`:                                {"BadRequest", "is required"},
+	} {
+		put(body).fails(400, want[0], want[1])
+	}
+	overlap := strings.Replace(single, `"external_port":2300`, `"external_port_range":"8010:8011"`, 1)
+	c.do("POST", path, overlap).fails(400, "BadRequest", "duplicate")
+	c.do("POST", path, strings.Replace(single, `"internal_port":"22"`, `"internal_port":9005`, 1)).fails(400, "BadRequest", "duplicate")
+	apart := strings.Replace(overlap, "8010:8011", "8011:8012", 1)
+	c.do("DELETE", path+"/"+c.post(path, apart)["id"].(string), "").want(204)
+	shows(put(`{"external_port":2223,"internal_port":22}`).want(200).one(), [...]any{2223, "2223:2223", 22, "22:22"})
 }

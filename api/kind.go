@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
 )
@@ -16,6 +17,10 @@ type resource interface {
 	called() names
 	collection(c *call) (*reply, error)
 	item(c *call, id neutrino.ID) (*reply, error)
+	// routes are the requests that it answers, also below its items.
+	routes() []route
+	// guard takes note of what the policy decides on.
+	guard(p *auth.Policy)
 }
 
 // parent is a resource that answers for paths below its items.
@@ -38,12 +43,24 @@ func (n names) missing(id neutrino.ID) error {
 	return neutrino.Errorf(neutrino.NotFound, n.typ, n.text, id)
 }
 
-// view is what an answer is made from: a state of the store, who is asking, and
-// when.
+// view is what an answer is made from: a state of the store, who is asking, what
+// that caller may do, and when.
 type view struct {
 	store.Reader
 	caller intent.Caller
+	judge  judge
 	now    time.Time
+}
+
+// judge is the policy, and what it says to the caller.
+type judge struct {
+	*auth.Policy
+	*auth.Judge
+}
+
+// network is the network of the id, whether the caller sees it or not.
+func (v view) network(id neutrino.ID) (*neutrino.Network, bool) {
+	return store.Peek(v.Reader, store.Networks, id)
 }
 
 // kind is a resource whose objects are nouns of type T. A nil function means
@@ -53,6 +70,15 @@ type kind[T any] struct {
 	table   *store.Table[T]
 	indexes []filterIndex[T] // in order of preference
 	visible func(intent.Caller, store.Reader, *T) bool
+	// reach, where there is one, finds all rows that a caller may see who may not
+	// see everything, and perhaps others.
+	reach func(view) []keyed[T]
+	// rule is what the policy's rules call the kind, where that is not names.one.
+	rule    string
+	related related[T]
+	// above, where there is one, is the 404 of a new object below something that
+	// the caller does not see.
+	above func(view, *T) error
 
 	create func(*intent.Tx, *request[T]) (*T, error)
 	// checkMany, where there is one, checks the objects of a bulk request
@@ -84,7 +110,11 @@ type kind[T any] struct {
 }
 
 // member answers /v2.0/<path>/<id>/<member>/<rest>.
-type member func(c *call, id neutrino.ID, rest []string) (*reply, error)
+type member struct {
+	answer func(c *call, id neutrino.ID, rest []string) (*reply, error)
+	// routes have paths below the member.
+	routes []route
+}
 
 // from makes the create of a kind without hidden attributes.
 func from[T any](create func(*intent.Tx, T, neutrino.Fields) (*T, error)) func(*intent.Tx, *request[T]) (*T, error) {
@@ -94,7 +124,7 @@ func from[T any](create func(*intent.Tx, T, neutrino.Fields) (*T, error)) func(*
 // column is one attribute of an answer.
 type column[T any] struct {
 	name  string
-	admin bool // for admins only
+	rule  string // of the policy, where one decides who sees the attribute
 	write func(b []byte, v view, row *T) []byte
 
 	key []byte // the name as a JSON key with its colon
@@ -104,7 +134,7 @@ type column[T any] struct {
 func (k kind[T]) ready() *kind[T] {
 	k.attrs = attributesOf[T]()
 	for _, a := range k.attrs.list {
-		col := column[T]{name: a.name, admin: a.get == adminOnly, write: func(b []byte, _ view, row *T) []byte {
+		col := column[T]{name: a.name, write: func(b []byte, _ view, row *T) []byte {
 			return appendValue(b, a.of(row), a.null)
 		}}
 		if i := k.computedAt(a.name); i >= 0 {
@@ -171,8 +201,8 @@ func (k *kind[T]) item(c *call, id neutrino.ID) (*reply, error) {
 
 // below answers /v2.0/<path>/<id>/<rest>.
 func (k *kind[T]) below(c *call, id neutrino.ID, rest []string) (*reply, error) {
-	if m := k.members[rest[0]]; m != nil {
-		return m(c, id, rest[1:])
+	if m, ok := k.members[rest[0]]; ok {
+		return m.answer(c, id, rest[1:])
 	}
 	return nil, noResource()
 }
@@ -186,9 +216,21 @@ func (k *kind[T]) find(v view, id neutrino.ID) (*T, error) {
 	return row, nil
 }
 
+// gets reports whether the policy lets the caller get the object.
+func (k *kind[T]) gets(v view, row *T) bool {
+	rule := "get_" + k.ruleName()
+	if allowed, known := v.judge.Decided(rule); known {
+		return allowed
+	}
+	return v.judge.Allows(rule, target[T]{k, v, row})
+}
+
 func (k *kind[T]) show(c *call, id neutrino.ID) (*reply, error) {
 	v := c.view()
 	row, err := k.find(v, id)
+	if err == nil && !k.gets(v, row) {
+		err = noResource()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +279,7 @@ func (k *kind[T]) appendRow(b []byte, v view, row *T, fields map[string]bool) []
 	first := true
 	for i := range k.columns {
 		col := &k.columns[i]
-		if col.admin && !v.caller.Admin || fields != nil && !fields[col.name] {
+		if fields != nil && !fields[col.name] || !k.shows(v, col, row) {
 			continue
 		}
 		if !first {

@@ -3,6 +3,7 @@ package api
 import (
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -14,13 +15,20 @@ func networks() *kind[neutrino.Network] {
 			{"name", store.NetworksByName},
 			{"project_id", store.NetworksByProject},
 		},
-		visible: intent.VisibleNetwork,
+		visible: work.VisibleNetwork,
+		related: related[neutrino.Network]{"shared": networkShared},
 		create:  from(intent.CreateNetwork), update: intent.UpdateNetwork, remove: intent.DeleteNetwork,
 		computed: []column[neutrino.Network]{
 			{name: "subnets", write: appendSubnetIDs},
 			{name: "availability_zones", write: appendNetworkZones},
 		},
 	}.ready()
+}
+
+// networkShared is the network's flag as the caller sees it (api.md section 7,
+// T15).
+func networkShared(v view, n *neutrino.Network) (string, bool) {
+	return yes(work.SharesNetwork(v.caller, v.Reader, n))
 }
 
 func appendSubnetIDs(b []byte, v view, n *neutrino.Network) []byte {

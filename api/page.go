@@ -8,35 +8,107 @@ import (
 
 // page is the rows that a list request asks for, in order.
 func (k *kind[T]) page(v view, q *query[T]) ([]*T, error) {
-	less := k.ordering(q)
-	rows := k.rows(v, q)
-	// The store yields rows by id, so that the usual page is sorted already.
-	ordered := len(q.order) > 0 || q.limit > 0 || q.marker != ""
-	if ordered && !slices.IsSortedFunc(rows, less) {
-		slices.SortStableFunc(rows, less)
+	if len(q.order) == 1 && q.order[0].attr.name == "id" && !q.order[0].desc {
+		q.order = nil // which is the order of a page anyway
 	}
+	var marker *T
 	if q.marker != "" {
-		marker, err := k.find(v, q.marker)
-		if err != nil {
+		var err error
+		if marker, err = k.find(v, q.marker); err != nil {
 			return nil, err
 		}
-		at, found := slices.BinarySearchFunc(rows, marker, less)
-		switch {
-		case q.reverse:
-			rows = rows[:at]
-		case found:
-			rows = rows[at+1:]
-		default:
-			rows = rows[at:]
-		}
 	}
-	if q.limit == 0 || len(rows) <= q.limit {
-		return rows, nil
+	a := k.accessTo(v, q)
+	if q.limit == 0 {
+		return k.whole(v, q, a, marker), nil
+	}
+	less := k.ordering(q)
+	if q.reverse {
+		forwards := less
+		less = func(a, b *T) int { return forwards(b, a) }
+	}
+	rows := &top[T]{limit: q.limit, less: less}
+	if walked := k.walk(v, q, a); walked != nil {
+		for row := range walked {
+			if k.accepts(v, q, row) {
+				rows.list = append(rows.list, row)
+			}
+			if len(rows.list) == q.limit {
+				break
+			}
+		}
+	} else {
+		for row := range a.rows {
+			if (marker == nil || less(marker, row) < 0) && rows.wants(row) && k.accepts(v, q, row) {
+				rows.add(row)
+			}
+		}
+		rows.cut()
 	}
 	if q.reverse {
-		return rows[len(rows)-q.limit:], nil
+		slices.Reverse(rows.list)
 	}
-	return rows[:q.limit], nil
+	return rows.list, nil
+}
+
+// whole is a list without a limit, from the marker on, if there is one.
+func (k *kind[T]) whole(v view, q *query[T], a access[T], marker *T) []*T {
+	rows := make([]*T, 0, min(a.count, wholeRoom))
+	for row := range a.rows {
+		if k.accepts(v, q, row) {
+			rows = append(rows, row)
+		}
+	}
+	if len(q.order) == 0 && marker == nil {
+		return rows
+	}
+	less := k.ordering(q)
+	// The store yields rows by id, so that they may be in order already.
+	if !slices.IsSortedFunc(rows, less) {
+		slices.SortFunc(rows, less)
+	}
+	if marker == nil {
+		return rows
+	}
+	at, found := slices.BinarySearchFunc(rows, marker, less)
+	switch {
+	case q.reverse:
+		return rows[:at]
+	case found:
+		return rows[at+1:]
+	}
+	return rows[at:]
+}
+
+// wholeRoom is for how many rows room is made before they are looked at.
+const wholeRoom = 10_000
+
+// top keeps the first rows of an order among any number that come.
+type top[T any] struct {
+	limit int
+	less  func(a, b *T) int
+	list  []*T
+	full  bool // list[limit-1] is the last row that can still matter
+}
+
+// wants reports whether the row can be among the first.
+func (t *top[T]) wants(row *T) bool { return !t.full || t.less(row, t.list[t.limit-1]) < 0 }
+
+func (t *top[T]) add(row *T) {
+	if t.list = append(t.list, row); len(t.list) >= 2*t.limit+topRoom {
+		t.cut()
+	}
+}
+
+// topRoom keeps short pages from sorting for each row.
+const topRoom = 256
+
+// cut sorts and keeps the first.
+func (t *top[T]) cut() {
+	slices.SortFunc(t.list, t.less)
+	if len(t.list) >= t.limit {
+		t.list, t.full = t.list[:t.limit], true
+	}
 }
 
 // ordering compares two rows by the sort keys and then by id, so that the order

@@ -7,6 +7,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -27,14 +28,26 @@ func ports() *kind[neutrino.Port] {
 			{"device_id", store.PortsByDevice},
 			{fixedSubnet, store.PortsBySubnet},
 			{"network_id", store.PortsByNetwork},
+			{"name", store.PortsByName},
 			{"binding:host_id", store.PortsByHost},
 			{"security_groups", store.PortsByGroup},
 			{"project_id", store.PortsByProject},
 		},
-		visible: visiblePort,
-		create:  from(intent.CreatePort), update: intent.UpdatePort, remove: intent.DeletePort,
+		visible: work.VisiblePort,
+		reach:   reachOfPorts,
+		related: ofNetwork(func(p *neutrino.Port) neutrino.ID { return p.NetworkID }),
+		// An external network is no place for a tenant's port.
+		above: func(v view, p *neutrino.Port) error {
+			n, ok := v.network(p.NetworkID)
+			if !ok || !v.caller.All() && !work.Owns(v.caller, n.ProjectID) && !work.SharesNetwork(v.caller, v.Reader, n) {
+				return work.Networks().Missing(p.NetworkID)
+			}
+			return nil
+		},
+		create: from(intent.CreatePort), update: intent.UpdatePort, remove: intent.DeletePort,
 		parse: map[string]func(*neutrino.Port, any) error{
 			"binding:host_id": parseHostID,
+			tagsMember:        parsePortTags,
 		},
 		computed: []column[neutrino.Port]{
 			{name: "allowed_address_pairs", write: appendPairs},
@@ -46,11 +59,16 @@ func ports() *kind[neutrino.Port] {
 	}.ready()
 }
 
-// visiblePort keeps the ports that no project owns, those of gateways and
-// floating IPs, from everybody but admins, also from the owner of the external
-// network (api.md section 7, T16).
-func visiblePort(c intent.Caller, r store.Reader, p *neutrino.Port) bool {
-	return (c.Admin || p.ProjectID != "") && intent.VisiblePort(c, r, p)
+// reachOfPorts is a project's own ports, and those on its networks.
+func reachOfPorts(v view) []keyed[neutrino.Port] {
+	var networks []string
+	for n := range store.By(v.Reader, store.NetworksByProject, v.caller.ProjectID) {
+		networks = append(networks, string(n.ID))
+	}
+	return []keyed[neutrino.Port]{
+		{store.PortsByProject, []string{v.caller.ProjectID}},
+		{store.PortsByNetwork, networks},
+	}
 }
 
 // parseHostID takes null as "not bound" (api.md section 3.3).

@@ -128,10 +128,9 @@ func (k *kind[T]) filterBy(c *call, q *query[T], a *attribute, values []string) 
 			list = append(list, s)
 		}
 	}
-	if a.get == adminOnly && !c.caller.Admin {
+	if rule := "get_" + k.ruleName() + ":" + a.name; c.judge.Has(rule) {
 		// What a caller may not see it may not find out by asking, either.
-		q.match = append(q.match, func(view, *T) bool { return false })
-		return nil
+		q.match = append(q.match, func(v view, row *T) bool { return v.judge.Allows(rule, target[T]{k, v, row}) })
 	}
 	q.keys[a.name] = list
 	q.match = append(q.match, func(v view, row *T) bool {
@@ -194,58 +193,4 @@ func parseLimit(values []string) (int, error) {
 			"Bad limit request: Limit must be an integer 0 or greater and not '%s'.", show(value))
 	}
 	return n, nil
-}
-
-// rows finds the visible rows that match, through an index if one of the
-// filters has one.
-func (k *kind[T]) rows(v view, q *query[T]) []*T {
-	var out []*T
-	keep := func(row *T) {
-		for _, match := range q.match {
-			if !match(v, row) {
-				return
-			}
-		}
-		if k.visible(v.caller, v.Reader, row) {
-			out = append(out, row)
-		}
-	}
-	if k.scope != nil {
-		for row := range k.scope(v) {
-			keep(row)
-		}
-		return out
-	}
-	if ids := q.keys["id"]; ids != nil {
-		for _, id := range ids {
-			if row, ok := store.Peek(v.Reader, k.table, neutrino.ID(id)); ok {
-				keep(row)
-			}
-		}
-		return out
-	}
-	for _, ix := range k.indexes {
-		if keys := q.keys[ix.filter]; keys != nil && !slices.Contains(keys, "") {
-			k.eachBy(v, ix.index, keys, keep)
-			return out
-		}
-	}
-	for row := range store.All(v.Reader, k.table) {
-		keep(row)
-	}
-	return out
-}
-
-// eachBy visits the rows under each of the keys, each row once.
-func (k *kind[T]) eachBy(v view, index *store.Index[T], keys []string, visit func(*T)) {
-	seen := map[neutrino.ID]bool{}
-	for _, key := range keys {
-		for row := range store.By(v.Reader, index, key) {
-			id := k.table.ID(row)
-			if !seen[id] {
-				seen[id] = true
-				visit(row)
-			}
-		}
-	}
 }

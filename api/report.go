@@ -7,12 +7,14 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/auth"
 )
 
 // report is a resource that is worked out, not stored: it has no verb but GET,
 // no pages and no order.
 type report[T any] struct {
 	names
+	rule   string // of the policy; what it decides on is the caller's own
 	fields []field[T]
 	// params are parameters that rows reads itself.
 	params []string
@@ -40,12 +42,28 @@ func owned[T any](project func(T) string) []field[T] {
 
 func (r *report[T]) called() names { return r.names }
 
+// guard has nothing to note: rules decide on whole rows.
+func (r *report[T]) guard(*auth.Policy) {}
+
+// routes are the requests that the report answers.
+func (r *report[T]) routes() []route {
+	out := []route{{"GET", "/v2.0/" + r.path, r.rule}}
+	if r.one != nil {
+		out = append(out, route{"GET", "/v2.0/" + r.path + "/{" + r.names.one + "_id}", r.rule})
+	}
+	return out
+}
+
 // collection answers /v2.0/<path>.
 func (r *report[T]) collection(c *call) (*reply, error) {
 	if c.method != http.MethodGet {
 		return nil, notAllowed(c.method, http.MethodGet)
 	}
-	rows, err := r.rows(c.view(), c.query)
+	var rows []T
+	var err error
+	if c.judge.Allows(r.rule, mine(c.caller.ProjectID)) { // others find nothing (api.md section 1.9)
+		rows, err = r.rows(c.view(), c.query)
+	}
 	if err == nil {
 		rows, err = r.filter(c.query, rows)
 	}
@@ -67,7 +85,7 @@ func (r *report[T]) item(c *call, id neutrino.ID) (*reply, error) {
 		return nil, notAllowed(c.method, http.MethodGet)
 	}
 	row, ok := r.one(c.view(), id)
-	if !ok {
+	if !ok || !c.judge.Allows(r.rule, mine(c.caller.ProjectID)) {
 		return nil, r.missing(id)
 	}
 	b := append(appendString([]byte{'{'}, r.names.one), ':')

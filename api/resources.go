@@ -1,6 +1,9 @@
 package api
 
-import "neutrino/intent"
+import (
+	"neutrino/intent"
+	"neutrino/intent/work"
+)
 
 // resources is the registry: everything that the API has a collection of, in
 // the order in which /v2.0/ lists it. A new resource is one entry here and one
@@ -9,12 +12,12 @@ func resources(config intent.Config) []resource {
 	n, r, a := networks(), routers(), agents(config)
 	schedules(n, r, a)
 	return []resource{
-		n,
-		subnets(),
-		ports(),
-		r,
-		floatingIPs(),
-		securityGroups(),
+		tagged(n, work.Networks()),
+		tagged(subnets(), work.Subnets()),
+		tagged(ports(), work.Ports()),
+		tagged(r, work.Routers()),
+		tagged(floatingIPs(), work.FloatingIPs()),
+		tagged(securityGroups(), work.Groups()),
 		securityGroupRules(),
 		a,
 		zones(),

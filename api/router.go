@@ -6,6 +6,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -21,8 +22,11 @@ func routers() *kind[neutrino.Router] {
 	k := kind[neutrino.Router]{
 		names:   names{"router", "routers", "routers", "RouterNotFound", "Router %s could not be found"},
 		table:   store.Routers,
-		indexes: []filterIndex[neutrino.Router]{{"project_id", store.RoutersByProject}},
-		visible: intent.VisibleRouter,
+		indexes: []filterIndex[neutrino.Router]{{"name", store.RoutersByName}, {"project_id", store.RoutersByProject}},
+		reach: func(v view) []keyed[neutrino.Router] {
+			return []keyed[neutrino.Router]{{store.RoutersByProject, []string{v.caller.ProjectID}}}
+		},
+		visible: work.VisibleRouter,
 		create:  from(intent.CreateRouter), update: updateRouter, remove: intent.DeleteRouter,
 		parse: map[string]func(*neutrino.Router, any) error{gatewayInfo: parseGateway},
 		parts: map[string][]string{gatewayInfo: {gatewaySNAT, gatewayFixedIPs}},
@@ -38,10 +42,10 @@ func routers() *kind[neutrino.Router] {
 		},
 	}.ready()
 	k.members = map[string]member{
-		"add_router_interface":    k.interfaceAction(intent.AddRouterInterface, subnetOrPort),
-		"remove_router_interface": k.interfaceAction(intent.RemoveRouterInterface, subnetAndPort),
-		"add_extraroutes":         k.routesAction(intent.AddExtraRoutes),
-		"remove_extraroutes":      k.routesAction(intent.RemoveExtraRoutes),
+		"add_router_interface":    k.interfaceAction("add_router_interface", intent.AddRouterInterface, subnetOrPort),
+		"remove_router_interface": k.interfaceAction("remove_router_interface", intent.RemoveRouterInterface, subnetAndPort),
+		"add_extraroutes":         k.routesAction("add_extraroutes", intent.AddExtraRoutes),
+		"remove_extraroutes":      k.routesAction("remove_extraroutes", intent.RemoveExtraRoutes),
 	}
 	return k
 }
@@ -112,15 +116,18 @@ func appendGateway(b []byte, _ view, r *neutrino.Router) []byte {
 
 // action is a PUT on a member of an item, in one transaction; do writes the
 // answer.
-func (k *kind[T]) action(c *call, id neutrino.ID, do func(view, *intent.Tx) ([]byte, error)) (*reply, error) {
+func (k *kind[T]) action(c *call, id neutrino.ID, rule string, do func(view, *intent.Tx) ([]byte, error)) (*reply, error) {
 	match, err := ifMatch(c.header)
 	if err != nil {
 		return nil, err
 	}
 	var answer []byte
 	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
-		v := view{Reader: tx, caller: c.caller, now: tx.Now}
+		v := c.inside(tx)
 		row, err := k.find(v, id)
+		if err == nil {
+			err = k.permit(v, rule, row)
+		}
 		if err == nil {
 			err = checkRevision(row, match)
 		}

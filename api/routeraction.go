@@ -33,8 +33,8 @@ func subnetAndPort(subnet, port neutrino.ID) error {
 
 // interfaceAction answers PUT add_router_interface and remove_router_interface;
 // check says what a request must name.
-func (k *kind[T]) interfaceAction(do attach, check func(subnet, port neutrino.ID) error) member {
-	return func(c *call, id neutrino.ID, rest []string) (*reply, error) {
+func (k *kind[T]) interfaceAction(rule string, do attach, check func(subnet, port neutrino.ID) error) member {
+	answer := func(c *call, id neutrino.ID, rest []string) (*reply, error) {
 		if err := onlyPut(c, rest); err != nil {
 			return nil, err
 		}
@@ -49,11 +49,12 @@ func (k *kind[T]) interfaceAction(do attach, check func(subnet, port neutrino.ID
 		if err != nil {
 			return nil, err
 		}
-		return k.action(c, id, func(_ view, tx *intent.Tx) ([]byte, error) {
+		return k.action(c, id, rule, func(_ view, tx *intent.Tx) ([]byte, error) {
 			i, err := do(tx, id, ids[0], ids[1])
 			return appendInterface(nil, i), err
 		})
 	}
+	return member{answer, []route{{"PUT", "", rule}}}
 }
 
 // namedIDs reads a body that has no wrapping key: ids, and nothing else. What
@@ -87,8 +88,8 @@ func appendInterface(b []byte, i intent.Interface) []byte {
 
 // routesAction answers PUT add_extraroutes and remove_extraroutes with the
 // whole router.
-func (k *kind[T]) routesAction(do func(*intent.Tx, neutrino.ID, []neutrino.HostRoute) (*T, error)) member {
-	return func(c *call, id neutrino.ID, rest []string) (*reply, error) {
+func (k *kind[T]) routesAction(rule string, do func(*intent.Tx, neutrino.ID, []neutrino.HostRoute) (*T, error)) member {
+	answer := func(c *call, id neutrino.ID, rest []string) (*reply, error) {
 		if err := onlyPut(c, rest); err != nil {
 			return nil, err
 		}
@@ -96,7 +97,7 @@ func (k *kind[T]) routesAction(do func(*intent.Tx, neutrino.ID, []neutrino.HostR
 		if err != nil {
 			return nil, err
 		}
-		return k.action(c, id, func(v view, tx *intent.Tx) ([]byte, error) {
+		return k.action(c, id, rule, func(v view, tx *intent.Tx) ([]byte, error) {
 			row, err := do(tx, id, slices.Clone(routes))
 			if err != nil {
 				return nil, err
@@ -104,6 +105,7 @@ func (k *kind[T]) routesAction(do func(*intent.Tx, neutrino.ID, []neutrino.HostR
 			return k.wrapOne(v, row, nil), nil
 		})
 	}
+	return member{answer, []route{{"PUT", "", rule}}}
 }
 
 // routesIn reads {"router": {"routes": […]}}.

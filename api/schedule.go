@@ -21,17 +21,9 @@ type schedule struct {
 	remove    func(tx *intent.Tx, agent, object neutrino.ID) error
 }
 
-// onlyAdmin refuses others: scheduling is the operator's.
-func onlyAdmin(c *call, rule string) error {
-	if c.caller.Admin {
-		return nil
-	}
-	return forbidden("rule:" + rule)
-}
-
 // member answers for the relation below an agent.
 func (s schedule) member(agents *kind[neutrino.Agent]) member {
-	return func(c *call, id neutrino.ID, rest []string) (*reply, error) {
+	answer := func(c *call, id neutrino.ID, rest []string) (*reply, error) {
 		switch {
 		case len(rest) > 1:
 			return nil, noResource()
@@ -44,7 +36,7 @@ func (s schedule) member(agents *kind[neutrino.Agent]) member {
 		case c.method != http.MethodGet:
 			return nil, notAllowed(c.method, http.MethodGet, http.MethodPost)
 		}
-		if err := onlyAdmin(c, "get_"+s.many); err != nil {
+		if err := c.allowed("get_" + s.many); err != nil {
 			return nil, err
 		}
 		agent, err := agents.find(c.view(), id)
@@ -56,6 +48,9 @@ func (s schedule) member(agents *kind[neutrino.Agent]) member {
 		}
 		return s.list(c, agent.Host)
 	}
+	return member{answer, []route{
+		{"GET", "", "get_" + s.many}, {"POST", "", "create_" + s.one}, {"DELETE", "/{" + s.key + "}", "delete_" + s.one},
+	}}
 }
 
 func (s schedule) assign(c *call, agent neutrino.ID) (*reply, error) {
@@ -70,7 +65,7 @@ func (s schedule) assign(c *call, agent neutrino.ID) (*reply, error) {
 	case ids[0] == "":
 		return nil, badRequest("Failed to parse request. Required attribute '%s' not specified", s.key)
 	}
-	if err := onlyAdmin(c, "create_"+s.one); err != nil {
+	if err := c.allowed("create_" + s.one); err != nil {
 		return nil, err
 	}
 	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error { return s.add(tx, agent, ids[0]) })
@@ -84,7 +79,7 @@ func (s schedule) unassign(c *call, agent, object neutrino.ID) (*reply, error) {
 	if len(c.body) > 0 {
 		return nil, badRequest("Request body is not supported in DELETE.")
 	}
-	if err := onlyAdmin(c, "delete_"+s.one); err != nil {
+	if err := c.allowed("delete_" + s.one); err != nil {
 		return nil, err
 	}
 	err := c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error { return s.remove(tx, agent, object) })
@@ -152,7 +147,7 @@ func routersOn(host string) func(view) iter.Seq[*neutrino.Router] {
 // agentsFor answers GET of the agents that serve an object.
 func agentsFor[T any](objects *kind[T], agents *kind[neutrino.Agent], rule string,
 	of func(view, neutrino.ID) iter.Seq[*neutrino.Agent]) member {
-	return func(c *call, id neutrino.ID, rest []string) (*reply, error) {
+	answer := func(c *call, id neutrino.ID, rest []string) (*reply, error) {
 		if len(rest) > 0 {
 			return nil, noResource()
 		}
@@ -162,11 +157,12 @@ func agentsFor[T any](objects *kind[T], agents *kind[neutrino.Agent], rule strin
 		if _, err := objects.find(c.view(), id); err != nil {
 			return nil, err
 		}
-		if err := onlyAdmin(c, rule); err != nil {
+		if err := c.allowed(rule); err != nil {
 			return nil, err
 		}
 		return within(*agents, func(v view) iter.Seq[*neutrino.Agent] { return of(v, id) }).list(c)
 	}
+	return member{answer, []route{{"GET", "", rule}}}
 }
 
 func dhcpAgentsOf(v view, network neutrino.ID) iter.Seq[*neutrino.Agent] {

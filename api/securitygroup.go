@@ -6,6 +6,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -19,8 +20,13 @@ func securityGroups() *kind[neutrino.SecurityGroup] {
 			{"name", store.GroupsByName},
 			{"project_id", store.GroupsByProject},
 		},
-		visible: intent.VisibleSecurityGroup,
-		create:  from(intent.CreateSecurityGroup), update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
+		visible: work.VisibleSecurityGroup,
+		related: related[neutrino.SecurityGroup]{
+			"shared": func(v view, g *neutrino.SecurityGroup) (string, bool) {
+				return yes(work.Granted(v.Reader, neutrino.AccessAsShared, g.ID, v.caller.ProjectID))
+			},
+		},
+		create: from(intent.CreateSecurityGroup), update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
 		computed: []column[neutrino.SecurityGroup]{{
 			name: "security_group_rules",
 			write: func(b []byte, v view, g *neutrino.SecurityGroup) []byte {
@@ -54,8 +60,24 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			{"remote_group_id", store.RulesByRemoteGroup},
 			{"project_id", store.RulesByProject},
 		},
-		visible: intent.VisibleSecurityGroupRule,
-		create:  from(intent.CreateSecurityGroupRule), checkMany: intent.CheckBulkRules, remove: intent.DeleteSecurityGroupRule,
+		visible: work.VisibleSecurityGroupRule,
+		related: related[neutrino.SecurityGroupRule]{
+			"security_group:project_id": func(v view, r *neutrino.SecurityGroupRule) (string, bool) {
+				g, ok := store.Peek(v.Reader, store.SecurityGroups, r.SecurityGroupID)
+				if !ok {
+					return "", false
+				}
+				return g.ProjectID, true
+			},
+		},
+		above: func(v view, r *neutrino.SecurityGroupRule) error {
+			g, ok := store.Peek(v.Reader, store.SecurityGroups, r.SecurityGroupID)
+			if !ok || !work.VisibleSecurityGroup(v.caller, v.Reader, g) {
+				return work.Groups().Missing(r.SecurityGroupID)
+			}
+			return nil
+		},
+		create: from(intent.CreateSecurityGroupRule), checkMany: intent.CheckBulkRules, remove: intent.DeleteSecurityGroupRule,
 		parse: map[string]func(*neutrino.SecurityGroupRule, any) error{
 			"protocol":  parseProtocol,
 			"ethertype": parseEtherType,

@@ -6,13 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"neutrino"
-	"neutrino/intent"
+	"neutrino/auth"
 )
 
 // headerRequestID carries the request's name, in and out (api.md section 1.4).
@@ -24,6 +23,8 @@ type reply struct {
 	status int
 	body   []byte // nil is none
 	allow  string // of a 405
+	// challenge is the WWW-Authenticate of a 401.
+	challenge string
 }
 
 // ServeHTTP answers one request, whatever happens on the way.
@@ -35,6 +36,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set(headerRequestID, id)
 	if rep.allow != "" {
 		h.Set("Allow", rep.allow)
+	}
+	if rep.challenge != "" {
+		h.Set("WWW-Authenticate", rep.challenge)
 	}
 	if rep.body != nil {
 		h.Set("Content-Type", "application/json")
@@ -76,9 +80,14 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, id string) (rep *re
 	}
 	rep = errorReply(err)
 	var refused *methodError
-	if errors.As(err, &refused) {
+	var unknown *auth.Unauthorized
+	switch {
+	case errors.As(err, &refused):
 		rep = errorReply(&refused.httpError)
 		rep.allow = refused.allow
+	case errors.As(err, &unknown):
+		a.opts.Log.Info("caller refused", "request_id", id, "reason", unknown.Reason)
+		rep = unauthorized(unknown)
 	}
 	if rep.status >= http.StatusInternalServerError {
 		a.opts.Log.Error("request failed", "request_id", id, "status", rep.status, "error", err)
@@ -116,28 +125,9 @@ func bodyError(err error) error {
 	return badRequest("The request body could not be read")
 }
 
-// defaultProject owns what a caller without a project makes.
-const defaultProject = "default"
-
-// noauth believes the headers: the project that they name, and admin rights
-// unless roles are named that lack admin.
-func noauth(h http.Header, requestID string) intent.Caller {
-	project := strings.TrimSpace(h.Get("X-Project-Id"))
-	if project == "" {
-		project = strings.TrimSpace(h.Get("X-Tenant-Id"))
-	}
-	if project == "" {
-		project = defaultProject
-	}
-	c := intent.Caller{ProjectID: project, UserID: h.Get("X-User-Id"), RequestID: requestID}
-	values := h.Values("X-Roles")
-	for role := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		if role = strings.TrimSpace(role); role != "" {
-			c.Roles = append(c.Roles, role)
-		}
-	}
-	c.Admin = len(values) == 0 || slices.ContainsFunc(c.Roles, func(role string) bool {
-		return strings.EqualFold(role, "admin")
-	})
-	return c
+// unauthorized is the 401, in the form of Keystone's middleware (api.md section
+// 1.3). Why the proof did not hold is for the log.
+func unauthorized(u *auth.Unauthorized) *reply {
+	return &reply{status: http.StatusUnauthorized, challenge: u.Challenge, body: []byte(
+		`{"error":{"code":401,"title":"Unauthorized","message":"The request you have made requires authentication."}}`)}
 }

@@ -5,6 +5,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -17,10 +18,19 @@ func subnets() *kind[neutrino.Subnet] {
 		table: store.Subnets,
 		indexes: []filterIndex[neutrino.Subnet]{
 			{"network_id", store.SubnetsByNetwork},
+			{"name", store.SubnetsByName},
 			{"project_id", store.SubnetsByProject},
 		},
-		visible: intent.VisibleSubnet,
-		create:  from(intent.CreateSubnet), update: intent.UpdateSubnet, remove: intent.DeleteSubnet,
+		visible: work.VisibleSubnet,
+		related: ofNetwork(func(s *neutrino.Subnet) neutrino.ID { return s.NetworkID }),
+		above: func(v view, s *neutrino.Subnet) error {
+			n, ok := v.network(s.NetworkID)
+			if !ok || !work.VisibleNetwork(v.caller, v.Reader, n) {
+				return work.Networks().Missing(s.NetworkID)
+			}
+			return nil
+		},
+		create: from(intent.CreateSubnet), update: intent.UpdateSubnet, remove: intent.DeleteSubnet,
 		computed: []column[neutrino.Subnet]{
 			{name: subnetExternal, write: func(b []byte, v view, s *neutrino.Subnet) []byte {
 				n, ok := store.Peek(v.Reader, store.Networks, s.NetworkID)

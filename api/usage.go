@@ -50,10 +50,10 @@ func ipAvailabilities() *report[networkUse] {
 	return &report[networkUse]{
 		names: names{"network_ip_availability", "network_ip_availabilities", "network-ip-availabilities",
 			"NetworkNotFound", "Network %s could not be found."},
-		fields: fields, params: []string{paramIPVersion}, rows: networkUses,
+		rule: "get_network_ip_availability", fields: fields, params: []string{paramIPVersion}, rows: networkUses,
 		one: func(v view, id neutrino.ID) (networkUse, bool) {
 			n, ok := store.Peek(v.Reader, store.Networks, id)
-			if !ok || !v.caller.Admin {
+			if !ok {
 				return networkUse{}, false
 			}
 			return useOf(v, n, ""), true
@@ -65,9 +65,6 @@ func networkUses(v view, params url.Values) ([]networkUse, error) {
 	version := params.Get(paramIPVersion)
 	if version != "" && version != "4" && version != "6" {
 		return nil, neutrino.Invalidf("'%s' is not a value of %s", show(version), paramIPVersion)
-	}
-	if !v.caller.Admin {
-		return nil, nil
 	}
 	var out []networkUse
 	for n := range store.All(v.Reader, store.Networks) {
@@ -135,6 +132,7 @@ func floatingIPPools() *report[pool] {
 	}
 	return &report[pool]{
 		names:  names{one: "floatingip_pool", many: "floatingip_pools", path: "floatingip_pools"},
+		rule:   "get_floatingip_pool",
 		fields: append(fields, owned(func(p pool) string { return p.project })...),
 		rows: func(v view, _ url.Values) ([]pool, error) {
 			var pools []pool
@@ -160,6 +158,7 @@ type provider struct{ service, name string }
 func serviceProviders() *report[provider] {
 	return &report[provider]{
 		names: names{one: "service_provider", many: "service_providers", path: "service-providers"},
+		rule:  "get_service_provider",
 		fields: []field[provider]{
 			textField("service_type", func(p provider) string { return p.service }),
 			textField("name", func(p provider) string { return p.name }),

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,11 +22,16 @@ func (k *kind[T]) post(c *call) (*reply, error) {
 	}
 	var answer []byte
 	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
+		v := c.inside(tx)
+		for _, req := range reqs {
+			if err := k.permitCreate(v, req); err != nil {
+				return err
+			}
+		}
 		rows, err := k.createAll(tx, reqs)
 		if err != nil {
 			return err
 		}
-		v := view{Reader: tx, caller: c.caller, now: tx.Now}
 		if bulk {
 			answer = k.wrapMany(v, rows, nil)
 		} else {
@@ -62,21 +66,25 @@ func (k *kind[T]) postRequests(c *call, body object, bulk bool) ([]*request[T], 
 		if reqs[i], err = k.decode(post, raw); err != nil {
 			return nil, err
 		}
-		k.ownedBy(c.caller, reqs[i])
-	}
-	for _, req := range reqs {
-		if err := k.checkAttributes(c.caller, post, req); err != nil {
+		if err := k.ownedBy(c.caller, reqs[i]); err != nil {
 			return nil, err
 		}
 	}
 	return reqs, nil
 }
 
-// ownedBy gives an object that names no project to the caller's.
-func (k *kind[T]) ownedBy(caller intent.Caller, req *request[T]) {
-	if a := k.attrs.byName["project_id"]; a != nil && !req.set[a.name] {
-		*asString(a.of(&req.noun)) = caller.ProjectID
+// ownedBy gives an object that names no project to the caller's, and refuses
+// another's.
+func (k *kind[T]) ownedBy(caller intent.Caller, req *request[T]) error {
+	a := k.attrs.byName["project_id"]
+	switch {
+	case a == nil:
+		return nil
+	case req.set[a.name]:
+		return caller.MayName(*asString(a.of(&req.noun)))
 	}
+	*asString(a.of(&req.noun)) = caller.ProjectID
+	return nil
 }
 
 // createAll creates the objects of one request, in their order.
@@ -101,25 +109,6 @@ func (k *kind[T]) createAll(tx *intent.Tx, reqs []*request[T]) ([]*T, error) {
 	return rows, nil
 }
 
-// checkAttributes refuses attributes that only admins may set. A POST with the
-// default is no setting, a PUT always is (api.md section 1.9).
-func (k *kind[T]) checkAttributes(caller intent.Caller, v verb, req *request[T]) error {
-	if caller.Admin {
-		return nil
-	}
-	rule := "create_" + k.one
-	if v == put {
-		rule = "update_" + k.one
-	}
-	for _, a := range k.attrs.list {
-		if !req.set[a.name] || v.may(a) != adminOnly || v == post && a.isUnset(&req.noun) {
-			continue
-		}
-		return forbidden(fmt.Sprintf("(rule:%s and rule:%s:%s)", rule, rule, a.name))
-	}
-	return nil
-}
-
 // put changes the attributes that the body names.
 func (k *kind[T]) put(c *call, id neutrino.ID) (*reply, error) {
 	body, err := parseBody(c.body)
@@ -138,23 +127,30 @@ func (k *kind[T]) put(c *call, id neutrino.ID) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	change := func(old *T) error {
-		if err := k.checkAttributes(c.caller, put, req); err != nil {
-			return err
-		}
-		if err := checkRevision(old, match); err != nil {
-			return err
-		}
-		k.apply(old, req)
-		return nil
-	}
 	var answer []byte
 	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
+		v := c.inside(tx)
+		change := func(row *T) error {
+			revision, rule := checkRevision(row, match), "update_"+k.ruleName()
+			// The object as it is decides whether the caller sees it; what the request
+			// makes of it must be allowed too.
+			if err := k.permit(v, rule, row); err != nil {
+				return err
+			}
+			k.apply(row, req)
+			if !v.judge.Allows(rule, target[T]{k, v, row}) {
+				return forbidden("rule:" + rule)
+			}
+			if err := k.permitAttributes(v, target[T]{k, v, row}, *req); err != nil {
+				return err
+			}
+			return revision
+		}
 		row, err := k.update(tx, id, change, req.set)
 		if err != nil {
 			return err
 		}
-		answer = k.wrapOne(view{Reader: tx, caller: c.caller, now: tx.Now}, row, nil)
+		answer = k.wrapOne(v, row, nil)
 		return nil
 	})
 	if err != nil {
@@ -181,8 +177,11 @@ func (k *kind[T]) delete(c *call, id neutrino.ID) (*reply, error) {
 		return nil, err
 	}
 	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
-		v := view{Reader: tx, caller: c.caller, now: tx.Now}
+		v := c.inside(tx)
 		row, err := k.find(v, id)
+		if err == nil {
+			err = k.permit(v, "delete_"+k.ruleName(), row)
+		}
 		if err != nil {
 			return err
 		}

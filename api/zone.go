@@ -16,6 +16,7 @@ type zone struct{ name, resource, state string }
 func zones() *report[zone] {
 	return &report[zone]{
 		names: names{one: "availability_zone", many: "availability_zones", path: "availability_zones"},
+		rule:  "get_availability_zone",
 		fields: []field[zone]{
 			textField("name", func(z zone) string { return z.name }),
 			textField("resource", func(z zone) string { return z.resource }),

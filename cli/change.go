@@ -47,7 +47,11 @@ func (s *session) body(ctx context.Context, ch change) (object, error) {
 		if err != nil {
 			return nil, err
 		}
-		body = assign(body, g.attr, value)
+		attr := g.attr
+		if r, is := value.(portSpan); is {
+			attr, value = attr+"_range", string(r)
+		}
+		body = assign(body, attr, value)
 	}
 	// A cleared profile is an object, not a list.
 	for i, m := range body {

@@ -105,6 +105,10 @@ func TestARouterItsGatewayAndAFloatingIP(t *testing.T) {
 	if got := c.value("neutrino floating ip port forwarding show "+address+" "+forwarding, "external_port"); got != "8081" {
 		t.Errorf("forwarding: %s", got)
 	}
+	c.run("neutrino floating ip port forwarding set " + address + " " + forwarding + " --external-protocol-port 9000:9010 --internal-protocol-port 8000:8010")
+	if got := c.value("neutrino floating ip port forwarding list "+address, "External Port Range"); got != "9000:9010" {
+		t.Errorf("forwarding: %s", got)
+	}
 	c.run("neutrino floating ip port forwarding delete " + address + " " + forwarding)
 	c.run("neutrino floating ip delete " + address)
 	c.run("neutrino router remove subnet r1 web-v4")

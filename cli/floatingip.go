@@ -59,13 +59,15 @@ func portForwardings() *resource {
 		words: "floating ip port forwarding", noun: "PortForwarding", path: "port_forwardings", one: "port_forwarding",
 		many: "port_forwardings", under: "floating ip",
 		columns: columns(nil, "ID=id", "Internal Port ID=internal_port_id", "Internal IP Address=internal_ip_address",
-			"Internal Port=internal_port", "External Port=external_port", "Protocol=protocol", "Description=description"),
+			"Internal Port=internal_port", "Internal Port Range=internal_port_range", "External Port=external_port",
+			"External Port Range=external_port_range", "Protocol=protocol", "Description=description"),
 		filters: []option{
 			{name: "port", attr: "internal_port_id", of: "port", help: "list those to this port"},
 			{name: "external-protocol-port", attr: "external_port", parse: integer, arg: "<port-number>", help: "list those from this port number"},
 			{name: "protocol", attr: "protocol", help: "list those of this protocol"},
 		},
-		fields: fields(nil, `description external_port floatingip_id id internal_ip_address internal_port internal_port_id name protocol`),
+		fields: fields(nil, `description external_port external_port_range floatingip_id id internal_ip_address internal_port
+			internal_port_id internal_port_range name protocol`),
 		create: &form{options: forwardingOptions(true),
 			example: "neutrino floating ip port forwarding create 192.0.2.7 --port web-1 --internal-ip-address 10.1.0.7 --internal-protocol-port 80 --external-protocol-port 8080 --protocol tcp"},
 		set:    &form{options: forwardingOptions(false)},
@@ -77,8 +79,8 @@ func forwardingOptions(must bool) []option {
 	return []option{
 		{name: "port", attr: "internal_port_id", of: "port", must: must, help: "port to which it leads"},
 		{name: "internal-ip-address", attr: "internal_ip_address", must: must, help: "address of the port to which it leads"},
-		{name: "internal-protocol-port", attr: "internal_port", parse: integer, must: must, arg: "<port-number>", help: "port number to which it leads"},
-		{name: "external-protocol-port", attr: "external_port", parse: integer, must: must, arg: "<port-number>", help: "port number of the floating IP"},
+		{name: "internal-protocol-port", attr: "internal_port", parse: portOrRange, must: must, arg: "<port-number>[:<port-number>]", help: "port number or range to which it leads"},
+		{name: "external-protocol-port", attr: "external_port", parse: portOrRange, must: must, arg: "<port-number>[:<port-number>]", help: "port number or range of the floating IP"},
 		{name: "protocol", attr: "protocol", parse: lower, must: must, help: "protocol, such as tcp or udp"},
 		descriptionOption(),
 	}

@@ -282,6 +282,23 @@ func integer(s string) (any, error) {
 	return json.Number(s), nil
 }
 
+// portSpan is a value for the range beside the attribute of a single port.
+type portSpan string
+
+// portOrRange reads a port number, or two with a colon between them.
+func portOrRange(s string) (any, error) {
+	first, last, two := strings.Cut(s, ":")
+	if !two {
+		return integer(s)
+	}
+	for _, n := range [...]string{first, last} {
+		if _, err := integer(n); err != nil {
+			return nil, err
+		}
+	}
+	return portSpan(s), nil
+}
+
 func lower(s string) (any, error) { return strings.ToLower(s), nil }
 
 // gateway reads an address, auto or none.

@@ -42,7 +42,11 @@ func newCloud(t *testing.T) *cloud {
 	}
 	t.Cleanup(func() { db.Close() })
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	server := httptest.NewServer(api.New(intent.New(db, intent.DefaultConfig()), db, api.Options{Log: quiet}))
+	handler, err := api.New(intent.New(db, intent.DefaultConfig()), db, api.Options{Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return &cloud{t: t, url: server.URL, source: from(map[string]string{"OS_ENDPOINT": server.URL})}
 }

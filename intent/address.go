@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -108,8 +109,8 @@ func (a *addressing) resolveOne(f neutrino.FixedIP) (wanted, error) {
 			"IP address %s is not a valid IP for any of the subnets on the specified network.", w.ip)
 	case w.subnet == nil:
 		s, ok := store.Peek(a.tx.Tx, store.Subnets, f.SubnetID)
-		if !ok || !VisibleSubnet(a.tx.Caller, a.tx.Tx, s) {
-			return w, subnets().missing(f.SubnetID)
+		if !ok || !work.VisibleSubnet(a.tx.Caller, a.tx.Tx, s) {
+			return w, work.Subnets().Missing(f.SubnetID)
 		}
 		return w, neutrino.Invalidf("Failed to create port on network %s, because fixed_ips included invalid subnet %s",
 			a.port.NetworkID, f.SubnetID)
@@ -221,7 +222,7 @@ func noAddress(network neutrino.ID) error {
 // number of addresses taken, as only candidates are looked up.
 func freeAddress(tx *Tx, s *neutrino.Subnet, p *neutrino.Port) (netip.Addr, bool) {
 	contested := false
-	free := tx.choice(func(ip netip.Addr) bool {
+	free := tx.Choice(func(ip netip.Addr) bool {
 		key := ipClaim(s.ID, ip)
 		if _, held := tx.Holder(key); held {
 			return true
@@ -231,7 +232,7 @@ func freeAddress(tx *Tx, s *neutrino.Subnet, p *neutrino.Port) (netip.Addr, bool
 		contested = contested || taken
 		return taken
 	})
-	certain := tx.choice(func(ip netip.Addr) bool { return !tx.Claim(ipClaim(s.ID, ip), string(p.ID)) })
+	certain := tx.Choice(func(ip netip.Addr) bool { return !tx.Claim(ipClaim(s.ID, ip), string(p.ID)) })
 	lowest := p.DeviceOwner == neutrino.OwnerDHCP || p.DeviceOwner == "network:distributed"
 	for _, pool := range s.AllocationPools {
 		pick, c := pool.Random, free

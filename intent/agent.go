@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -18,7 +19,7 @@ func AgentAlive(a *neutrino.Agent, now time.Time, downTime time.Duration) bool {
 // UpdateAgent changes an agent's administrative state or description; only an
 // admin sees agents. change gets a copy.
 func UpdateAgent(tx *Tx, id neutrino.ID, change func(*neutrino.Agent) error, _ neutrino.Fields) (*neutrino.Agent, error) {
-	old, err := find(tx, agents(), id)
+	old, err := work.Find(tx, work.Agents(), id)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +36,7 @@ func UpdateAgent(tx *Tx, id neutrino.ID, change func(*neutrino.Agent) error, _ n
 // [Reschedule]; a host without agents and ports is forgotten too. A living agent
 // comes again with its next registration, under the same ID.
 func DeleteAgent(tx *Tx, id neutrino.ID) error {
-	a, err := find(tx, agents(), id)
+	a, err := work.Find(tx, work.Agents(), id)
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func sameHost(a, b *neutrino.Host) bool {
 func Heartbeat(tx *Tx, host string) error {
 	list := slices.Collect(store.By(tx.Tx, store.AgentsByHost, host))
 	if len(list) == 0 {
-		return agents().missing(neutrino.ID(host))
+		return work.Agents().Missing(neutrino.ID(host))
 	}
 	has := map[string]bool{}
 	for _, old := range list {

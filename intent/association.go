@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -54,7 +55,7 @@ func alreadyAssociated(f *neutrino.FloatingIP, port neutrino.ID, fixed netip.Add
 // internalPort is the port that the floating IP is to stand for. It may not
 // change meanwhile.
 func internalPort(tx *Tx, f *neutrino.FloatingIP) (*neutrino.Port, error) {
-	p, err := find(tx, ports(), f.PortID)
+	p, err := work.Find(tx, work.Ports(), f.PortID)
 	switch {
 	case err != nil:
 		return nil, err

@@ -12,7 +12,7 @@ import (
 func BenchmarkCreatePort(b *testing.B) {
 	for _, taken := range []int{0, 10_000} {
 		b.Run(fmt.Sprintf("taken=%d", taken), func(b *testing.B) {
-			c := newCloud(b)
+			c := newCloud(b, func(c *Config) { c.Quotas = nil })
 			n := c.network(alice, neutrino.Network{})
 			c.subnet(alice, n, "10.0.0.0/8")
 			for made := 0; made < taken; made += 500 {

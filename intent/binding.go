@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -14,12 +15,6 @@ const zoneProbes = 64
 // witnesses is how many of a network's ports on a host one is chosen from, to
 // rely on its staying there.
 const witnesses = 8
-
-// hostNetwork names a network's presence on a host.
-type hostNetwork struct {
-	host    string
-	network neutrino.ID
-}
 
 // carries reports whether the host is made for the network: it has the tunnel
 // type, or a bridge to the physical network.
@@ -55,7 +50,7 @@ func bind(tx *Tx, n *neutrino.Network, p *neutrino.Port) error {
 		return nil
 	}
 	if !takeZone(tx, p) {
-		tx.left[hostNetwork{p.HostID, p.NetworkID}] = true
+		tx.Left[work.HostNetwork{Host: p.HostID, Network: p.NetworkID}] = true
 		return nil
 	}
 	tx.Claim(hostUserClaim(p.HostID, p.NetworkID, p.ID), string(p.ID))
@@ -74,7 +69,7 @@ func unbind(tx *Tx, p *neutrino.Port) {
 	}
 	tx.Release(zoneClaim(p.HostID, p.CTZone))
 	tx.Release(hostUserClaim(p.HostID, p.NetworkID, p.ID))
-	tx.left[hostNetwork{p.HostID, p.NetworkID}] = true
+	tx.Left[work.HostNetwork{Host: p.HostID, Network: p.NetworkID}] = true
 }
 
 // rebinding is a port before and after a change.
@@ -94,14 +89,14 @@ func rebind(tx *Tx, n *neutrino.Network, r rebinding) error {
 func moveTo(tx *Tx, found *neutrino.Port, host string) error {
 	n, ok := store.Peek(tx.Tx, store.Networks, found.NetworkID)
 	if !ok {
-		return networks().missing(found.NetworkID)
+		return work.Networks().Missing(found.NetworkID)
 	}
 	p := editPort(tx, found)
 	p.HostID = host
 	if err := rebind(tx, n, rebinding{found, p}); err != nil {
 		return err
 	}
-	tx.touch(p.ID, &p.Standard)
+	tx.Touch(p.ID, &p.Standard)
 	store.Put(tx.Tx, store.Ports, p)
 	return nil
 }
@@ -175,16 +170,16 @@ func takeZone(tx *Tx, p *neutrino.Port) bool {
 // this transaction, and frees their local VLANs. It runs after everything else,
 // so that a port that goes and one that comes keep the VLAN.
 func leave(tx *Tx) {
-	for at := range tx.left {
-		id := store.HostNetworkID(at.host, at.network)
+	for at := range tx.Left {
+		id := store.HostNetworkID(at.Host, at.Network)
 		row, ok := store.Get(tx.Tx, store.HostNetworks, id)
 		if !ok || remains(tx, at) {
 			continue
 		}
-		tx.Release(vlanClaim(at.host, row.LocalVLAN))
+		tx.Release(vlanClaim(at.Host, row.LocalVLAN))
 		store.Delete(tx.Tx, store.HostNetworks, id)
 		// A port that comes at the same moment makes this run again.
-		tx.RequireNone(hostUserPrefix(at.host, at.network))
+		tx.RequireNone(hostUserPrefix(at.Host, at.Network))
 	}
 }
 
@@ -192,9 +187,9 @@ func leave(tx *Tx) {
 // may not go meanwhile: two that go at the same moment would each take the other
 // for the one that stays. It is any of a few, so that many going at once seldom
 // wait for the same one.
-func remains(tx *Tx, at hostNetwork) bool {
+func remains(tx *Tx, at work.HostNetwork) bool {
 	var stay []string
-	for _, port := range store.Claims(tx.Tx, hostUserPrefix(at.host, at.network)) {
+	for _, port := range store.Claims(tx.Tx, hostUserPrefix(at.Host, at.Network)) {
 		if stay = append(stay, port); len(stay) == witnesses {
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"neutrino"
+	"neutrino/intent/work"
 )
 
 // The claims of this station, all spelled here. A claim is a key that one owner
@@ -28,6 +29,10 @@ import (
 //	external-use/<network>/<port>        port     a gateway or a floating IP uses the external network
 //	port-fip/<port>/<address>/<network>  floating IP  it stands for the port's address on that external network
 //	router-use/<router>/<subnet>/<user>  user     a floating IP or a forwarding goes through the router to the subnet
+//	pool-prefix/<pool>/<bits>.           subnet   the prefix is cut from the subnet pool; <bits> are its bits as digits
+//	pool-user/<pool>/<project>/<subnet>  subnet   the project has the subnet from the pool
+//	default-pool/<version>               pool     it is the default subnet pool of the IP version
+//	scope-mark/<mark>                    scope    routers mark the address scope's packets with it
 
 // segmentClaim is the claim of the network's segment.
 func segmentClaim(n *neutrino.Network) string {
@@ -50,7 +55,7 @@ func portNameClaim(id neutrino.ID) string { return "port-name/" + string(id[:por
 
 func forwardNameClaim(id neutrino.ID) string { return "forward-name/" + string(id[:forwardNameLength]) }
 
-func externalUsePrefix(network neutrino.ID) string { return "external-use/" + string(network) + "/" }
+func externalUsePrefix(network neutrino.ID) string { return work.ExternalUsePrefix(network) }
 
 func externalUseClaim(network, port neutrino.ID) string {
 	return externalUsePrefix(network) + string(port)
@@ -76,7 +81,7 @@ func routerUseClaim(router, subnet, user neutrino.ID) string {
 	return routerSubnetPrefix(router, subnet) + string(user)
 }
 
-func macPrefix(network neutrino.ID) string { return "mac/" + string(network) + "/" }
+func macPrefix(network neutrino.ID) string { return work.MACPrefix(network) }
 
 func macClaim(network neutrino.ID, m neutrino.MAC) string { return macPrefix(network) + m.String() }
 
@@ -84,7 +89,7 @@ func ipPrefix(subnet neutrino.ID) string { return "ip/" + string(subnet) + "/" }
 
 func ipClaim(subnet neutrino.ID, a netip.Addr) string { return ipPrefix(subnet) + a.String() }
 
-func groupUserPrefix(group neutrino.ID) string { return "group-user/" + string(group) + "/" }
+func groupUserPrefix(group neutrino.ID) string { return work.GroupUserPrefix(group) }
 
 func groupUserClaim(group, port neutrino.ID) string { return groupUserPrefix(group) + string(port) }
 

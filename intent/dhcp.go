@@ -27,6 +27,9 @@ func serveDHCP(tx *Tx, n *neutrino.Network) error {
 		for slot, host := range slots(tx, n.ID) {
 			dropDHCP(tx, n.ID, slot, host)
 		}
+		for p := dhcpPort(tx, n.ID, ""); p != nil; p = dhcpPort(tx, n.ID, "") {
+			removePort(tx, p)
+		}
 		return nil
 	}
 	for len(slots(tx, n.ID)) < tx.Config.DHCPAgentsPerNetwork {
@@ -65,14 +68,24 @@ func moveDHCP(tx *Tx, b *neutrino.DHCPBinding, to *neutrino.Agent) error {
 	}
 	store.Delete(tx.Tx, store.DHCPBindings, store.DHCPBindingID(b.NetworkID, b.Host))
 	store.Put(tx.Tx, store.DHCPBindings, &neutrino.DHCPBinding{NetworkID: b.NetworkID, Host: to.Host})
-	found := dhcpPort(tx, b.NetworkID, b.Host)
-	if found == nil {
-		return nil
+	if found := dhcpPort(tx, b.NetworkID, b.Host); found != nil {
+		return moveDHCPPort(tx, found, to.Host)
 	}
+	return nil
+}
+
+// reservedDHCP is the device_id of a DHCP port without a host: the next host
+// that serves the network takes it with its addresses (dataplane.md section 4.1).
+const reservedDHCP = "reserved_dhcp_port"
+
+// moveDHCPPort gives a DHCP port to a host, "" for none.
+func moveDHCPPort(tx *Tx, found *neutrino.Port, host string) error {
 	p := editPort(tx, found)
-	p.DeviceID = dhcpDeviceID(to.Host, b.NetworkID)
+	if p.DeviceID = reservedDHCP; host != "" {
+		p.DeviceID = dhcpDeviceID(host, p.NetworkID)
+	}
 	store.Put(tx.Tx, store.Ports, p)
-	return moveTo(tx, p, to.Host)
+	return moveTo(tx, p, host)
 }
 
 // slots are the hosts that serve the network, by the claim of each.
@@ -84,7 +97,18 @@ func slots(tx *Tx, network neutrino.ID) map[string]string {
 	return all
 }
 
-// dropDHCP ends a host's service for a network.
+// leaveDHCP ends a host's service for a network that another host may take up.
+func leaveDHCP(tx *Tx, network neutrino.ID, slot, host string) error {
+	if p := dhcpPort(tx, network, host); p != nil {
+		if err := moveDHCPPort(tx, p, ""); err != nil {
+			return err
+		}
+	}
+	dropDHCP(tx, network, slot, host)
+	return nil
+}
+
+// dropDHCP ends a host's service for a network, with its port.
 func dropDHCP(tx *Tx, network neutrino.ID, slot, host string) {
 	if p := dhcpPort(tx, network, host); p != nil {
 		removePort(tx, p)
@@ -93,9 +117,14 @@ func dropDHCP(tx *Tx, network neutrino.ID, slot, host string) {
 	store.Delete(tx.Tx, store.DHCPBindings, store.DHCPBindingID(network, host))
 }
 
-// dhcpPort is the port of a network's DHCP server on a host, nil when none.
+// dhcpPort is the port of a network's DHCP server on a host, or one that is
+// reserved where the host is "", nil when none.
 func dhcpPort(tx *Tx, network neutrino.ID, host string) *neutrino.Port {
-	for p := range store.By(tx.Tx, store.PortsByDevice, dhcpDeviceID(host, network)) {
+	device := dhcpDeviceID(host, network)
+	if host == "" {
+		device = reservedDHCP
+	}
+	for p := range store.By(tx.Tx, store.PortsByDevice, device) {
 		if p.DeviceOwner == neutrino.OwnerDHCP && p.HostID == host && p.NetworkID == network {
 			return p
 		}
@@ -130,11 +159,16 @@ func leastLoaded(tx *Tx, n *neutrino.Network, among []*neutrino.Agent) *neutrino
 
 // serveFrom makes or changes the DHCP port on one host.
 func serveFrom(tx *Tx, n *neutrino.Network, host string, wanted []*neutrino.Subnet) error {
+	if kept := dhcpPort(tx, n.ID, ""); kept != nil && dhcpPort(tx, n.ID, host) == nil {
+		if err := moveDHCPPort(tx, kept, host); err != nil {
+			return err
+		}
+	}
 	if old := dhcpPort(tx, n.ID, host); old != nil {
 		p := editPort(tx, old)
 		dhcpAddresses(tx, p, wanted)
 		if !slices.Equal(p.FixedIPs, old.FixedIPs) {
-			tx.touch(p.ID, &p.Standard)
+			tx.Touch(p.ID, &p.Standard)
 			store.Put(tx.Tx, store.Ports, p)
 		}
 		return nil

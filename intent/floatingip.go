@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/quota"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -13,28 +15,24 @@ type FloatingRequest struct {
 	SubnetID neutrino.ID
 }
 
-// managerRole may choose a floating IP's address, as an admin may (api.md
-// section 2.7).
-const managerRole = "manager"
-
 // CreateFloatingIP takes an IPv4 address of an external network and, where the
 // request names a port, lets it stand for an address of that port.
 func CreateFloatingIP(tx *Tx, f neutrino.FloatingIP, want FloatingRequest, set neutrino.Fields) (*neutrino.FloatingIP, error) {
-	project, err := tx.projectFor(f.ProjectID, set)
+	project, err := tx.ProjectFor(f.ProjectID, set)
 	if err != nil {
 		return nil, err
 	}
-	if f.FloatingIPAddress.IsValid() && !tx.Caller.Admin && !slices.Contains(tx.Caller.Roles, managerRole) {
-		return nil, denied("create_floatingip", "create_floatingip:floating_ip_address")
-	}
-	n, err := find(tx, networks(), f.FloatingNetworkID)
+	n, err := work.Find(tx, work.Networks(), f.FloatingNetworkID)
 	if err != nil {
 		return nil, err
 	}
-	if !n.External {
+	if !work.UsesExternal(tx.Caller, tx.Tx, n) {
 		return nil, badRequest("floatingip", "Network %s is not a valid external network", n.ID)
 	}
-	f.ID, f.ProjectID, f.Status, f.RouterID = tx.newID(), project, neutrino.FloatingIPDown, ""
+	if err := quota.Charge(tx, project, quota.FloatingIP); err != nil {
+		return nil, err
+	}
+	f.ID, f.ProjectID, f.Status, f.RouterID = tx.NewID(), project, neutrino.FloatingIPDown, ""
 	if err := takeFloatingAddress(tx, n, &f, want); err != nil {
 		return nil, err
 	}
@@ -47,7 +45,7 @@ func CreateFloatingIP(tx *Tx, f neutrino.FloatingIP, want FloatingRequest, set n
 	if err != nil {
 		return nil, err
 	}
-	tx.born(f.ID, &f.Standard)
+	tx.Born(f.ID, &f.Standard)
 	store.Put(tx.Tx, store.FloatingIPs, &f)
 	return &f, nil
 }
@@ -103,7 +101,7 @@ func floatingAddress(tx *Tx, p *neutrino.Port, v4 []*neutrino.Subnet) error {
 // one that names nothing at all; any other keeps the association (api.md
 // section 3.6).
 func UpdateFloatingIP(tx *Tx, id neutrino.ID, change func(*neutrino.FloatingIP) error, set neutrino.Fields) (*neutrino.FloatingIP, error) {
-	old, err := findOwn(tx, floatingIPs(), id, "update")
+	old, err := work.Find(tx, work.FloatingIPs(), id)
 	if err != nil {
 		return nil, err
 	}
@@ -141,13 +139,13 @@ func UpdateFloatingIP(tx *Tx, id neutrino.ID, change func(*neutrino.FloatingIP) 
 // saveFloatingIP stores a changed copy. Every association and every forwarding
 // of a floating IP goes through its row, so that two of them follow each other.
 func saveFloatingIP(tx *Tx, f *neutrino.FloatingIP) {
-	tx.touch(f.ID, &f.Standard)
+	tx.Touch(f.ID, &f.Standard)
 	store.Put(tx.Tx, store.FloatingIPs, f)
 }
 
 // DeleteFloatingIP deletes a floating IP with its port and its forwardings.
 func DeleteFloatingIP(tx *Tx, id neutrino.ID) error {
-	f, err := findOwn(tx, floatingIPs(), id, "delete")
+	f, err := work.Find(tx, work.FloatingIPs(), id)
 	if err != nil {
 		return err
 	}
@@ -174,7 +172,7 @@ func removeFloatingIP(tx *Tx, old *neutrino.FloatingIP) {
 func touchPort(tx *Tx, id neutrino.ID) {
 	if found, ok := store.Peek(tx.Tx, store.Ports, id); ok {
 		p := editPort(tx, found)
-		tx.touch(id, &p.Standard)
+		tx.Touch(id, &p.Standard)
 		store.Put(tx.Tx, store.Ports, p)
 	}
 }

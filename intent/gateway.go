@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -13,20 +14,6 @@ const (
 	gatewaySNAT     = "external_gateway_info.enable_snat"
 	gatewayFixedIPs = "external_gateway_info.external_fixed_ips"
 )
-
-// gatewayPolicy refuses the parts of a gateway that only an admin may name.
-func gatewayPolicy(tx *Tx, g *neutrino.Gateway, set neutrino.Fields, rule string) error {
-	if tx.Caller.Admin || g == nil {
-		return nil
-	}
-	if set.Has(gatewaySNAT) {
-		return denied(rule, rule+":external_gateway_info:enable_snat")
-	}
-	if set.Has(gatewayFixedIPs) {
-		return denied(rule, rule+":external_gateway_info:external_fixed_ips")
-	}
-	return nil
-}
 
 // changeGateway makes the router's gateway what r asks for, from what it is in
 // old (api.md section 3.5), and completes r.
@@ -60,7 +47,7 @@ func keepGateway(tx *Tx, old *neutrino.Router, want *neutrino.Gateway, set neutr
 	}
 	found, ok := store.Get(tx.Tx, store.Ports, old.GatewayPortID)
 	if !ok {
-		return ports().missing(old.GatewayPortID)
+		return work.Ports().Missing(old.GatewayPortID)
 	}
 	p := clonePort(found)
 	p.FixedIPs = want.FixedIPs
@@ -69,7 +56,7 @@ func keepGateway(tx *Tx, old *neutrino.Router, want *neutrino.Gateway, set neutr
 	}
 	want.FixedIPs = slices.Clone(p.FixedIPs)
 	if !slices.Equal(p.FixedIPs, found.FixedIPs) {
-		tx.touch(p.ID, &p.Standard)
+		tx.Touch(p.ID, &p.Standard)
 		store.Put(tx.Tx, store.Ports, p)
 	}
 	return nil
@@ -79,11 +66,11 @@ func keepGateway(tx *Tx, old *neutrino.Router, want *neutrino.Gateway, set neutr
 // addresses, or one IPv4 and one IPv6 address.
 func makeGateway(tx *Tx, r *neutrino.Router, set neutrino.Fields) error {
 	want := r.Gateway
-	n, err := find(tx, networks(), want.NetworkID)
+	n, err := work.Find(tx, work.Networks(), want.NetworkID)
 	if err != nil {
 		return err
 	}
-	if !n.External {
+	if !work.UsesExternal(tx.Caller, tx.Tx, n) {
 		return badRequest("router", "Network %s is not an external network", n.ID)
 	}
 	if err := checkOverlap(subnetsOn(tx, routerPorts(tx, r.ID)...), subnetsOf(tx, n.ID)); err != nil {

@@ -5,6 +5,9 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/quota"
+	"neutrino/intent/rbac"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -50,10 +53,10 @@ func defaultGroup(tx *Tx, project string) (neutrino.ID, error) {
 
 // addGroup stores a new group with its rules.
 func addGroup(tx *Tx, g *neutrino.SecurityGroup, list []neutrino.SecurityGroupRule) {
-	tx.born(g.ID, &g.Standard)
+	tx.Born(g.ID, &g.Standard)
 	store.Put(tx.Tx, store.SecurityGroups, g)
 	for _, r := range list {
-		tx.born(r.ID, &r.Standard)
+		tx.Born(r.ID, &r.Standard)
 		store.Put(tx.Tx, store.SecurityGroupRules, &r)
 	}
 }
@@ -66,13 +69,13 @@ func findGroup(tx *Tx, id neutrino.ID) (*neutrino.SecurityGroup, error) {
 			return nil, err
 		}
 	}
-	return find(tx, groups(), id)
+	return work.Find(tx, work.Groups(), id)
 }
 
 // CreateSecurityGroup makes a group with the two rules that let everything out,
 // and the project's default group.
 func CreateSecurityGroup(tx *Tx, g neutrino.SecurityGroup, set neutrino.Fields) (*neutrino.SecurityGroup, error) {
-	project, err := tx.projectFor(g.ProjectID, set)
+	project, err := tx.ProjectFor(g.ProjectID, set)
 	if err != nil {
 		return nil, err
 	}
@@ -82,11 +85,14 @@ func CreateSecurityGroup(tx *Tx, g neutrino.SecurityGroup, set neutrino.Fields) 
 	if _, err := defaultGroup(tx, project); err != nil {
 		return nil, err
 	}
-	g.ID, g.ProjectID, g.Stateful = tx.newID(), project, true
+	if err := quota.Charge(tx, project, quota.SecurityGroup, quota.SecurityGroupRule); err != nil {
+		return nil, err
+	}
+	g.ID, g.ProjectID, g.Stateful = tx.NewID(), project, true
 	var list []neutrino.SecurityGroupRule
 	for _, family := range []neutrino.EtherType{neutrino.IPv4, neutrino.IPv6} {
 		list = append(list, neutrino.SecurityGroupRule{
-			ID: tx.newID(), ProjectID: project, SecurityGroupID: g.ID,
+			ID: tx.NewID(), ProjectID: project, SecurityGroupID: g.ID,
 			Direction: neutrino.Egress, EtherType: family,
 		})
 	}
@@ -112,7 +118,7 @@ func UpdateSecurityGroup(tx *Tx, id neutrino.ID, change func(*neutrino.SecurityG
 	if _, err := findGroup(tx, id); err != nil {
 		return nil, err
 	}
-	old, err := findOwn(tx, groups(), id, "update")
+	old, err := work.Find(tx, work.Groups(), id)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +135,7 @@ func UpdateSecurityGroup(tx *Tx, id neutrino.ID, change func(*neutrino.SecurityG
 			return nil, err
 		}
 	}
-	tx.touch(id, &g.Standard)
+	tx.Touch(id, &g.Standard)
 	store.Put(tx.Tx, store.SecurityGroups, &g)
 	return &g, nil
 }
@@ -140,7 +146,7 @@ func DeleteSecurityGroup(tx *Tx, id neutrino.ID) error {
 	if _, err := findGroup(tx, id); err != nil {
 		return err
 	}
-	g, err := findOwn(tx, groups(), id, "delete")
+	g, err := work.Find(tx, work.Groups(), id)
 	if err != nil {
 		return err
 	}
@@ -161,6 +167,7 @@ func DeleteSecurityGroup(tx *Tx, id neutrino.ID) error {
 		store.Delete(tx.Tx, store.SecurityGroupRules, r.ID)
 		bumpGroup(tx, r.SecurityGroupID)
 	}
+	rbac.Drop(tx, id)
 	store.Delete(tx.Tx, store.SecurityGroups, id)
 	// A port that joins at the same moment makes this run again.
 	tx.RequireNone(groupUserPrefix(id))
@@ -175,6 +182,6 @@ func bumpGroup(tx *Tx, id neutrino.ID) {
 		return
 	}
 	g := *old
-	tx.touch(id, &g.Standard)
+	tx.Touch(id, &g.Standard)
 	store.Put(tx.Tx, store.SecurityGroups, &g)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -42,7 +43,7 @@ func TestGroupsBeginWithTheirRules(t *testing.T) {
 	if n := store.Count(snap, store.RulesByRemoteGroup, string(id)); n != 2 {
 		t.Errorf("the default group is named by %d rules", n)
 	}
-	if VisibleSecurityGroup(bob, snap, g) || !VisibleSecurityGroup(alice, snap, g) {
+	if work.VisibleSecurityGroup(bob, snap, g) || !work.VisibleSecurityGroup(alice, snap, g) {
 		t.Error("visibility is wrong")
 	}
 }

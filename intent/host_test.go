@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -190,7 +191,7 @@ func TestAgentsAppearUnderNeutronsNames(t *testing.T) {
 	if !AgentAlive(ovs, c.now, 75*time.Second) || AgentAlive(ovs, c.now.Add(76*time.Second), 75*time.Second) {
 		t.Error("aliveness is wrong")
 	}
-	if VisibleAgent(alice, snap, ovs) || !VisibleAgent(admin, snap, ovs) {
+	if work.VisibleAgent(alice, snap, ovs) || !work.VisibleAgent(admin, snap, ovs) {
 		t.Error("visibility is wrong")
 	}
 	n := c.network(alice, neutrino.Network{})

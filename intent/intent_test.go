@@ -228,6 +228,7 @@ func (c *cloud) audit() {
 	}
 	c.auditRest(snap, claim)
 	c.auditRouting(snap, claim)
+	c.auditPools(snap, claim)
 	got := maps.Collect(store.Claims(snap, ""))
 	if d := cmp.Diff(want, got); d != "" {
 		c.t.Errorf("claims differ from rows (-rows +claims):\n%s", d)

@@ -1,11 +1,14 @@
 package intent
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/quota"
+	"neutrino/intent/rbac"
+	"neutrino/intent/subnetpool"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -22,19 +25,19 @@ func autoDeleted(owner string) bool {
 // CreateNetwork makes a network with a segment and an MTU, and the project's
 // default group.
 func CreateNetwork(tx *Tx, n neutrino.Network, set neutrino.Fields) (*neutrino.Network, error) {
-	project, err := tx.projectFor(n.ProjectID, set)
+	project, err := tx.ProjectFor(n.ProjectID, set)
 	if err != nil {
 		return nil, err
 	}
-	n.ID, n.ProjectID, n.Status = tx.newID(), project, neutrino.NetworkActive
+	if err := quota.Charge(tx, project, quota.Network); err != nil {
+		return nil, err
+	}
+	n.ID, n.ProjectID, n.Status = tx.NewID(), project, neutrino.NetworkActive
 	if !set.Has("admin_state_up") {
 		n.AdminStateUp = true
 	}
 	if !set.Has("port_security_enabled") {
 		n.PortSecurityEnabled = true
-	}
-	if err := networkPolicy(tx, &n, set, "create_network"); err != nil {
-		return nil, err
 	}
 	if err := checkZones(tx, n.AvailabilityZoneHints, neutrino.AgentDHCP); err != nil {
 		return nil, err
@@ -48,34 +51,70 @@ func CreateNetwork(tx *Tx, n neutrino.Network, set neutrino.Fields) (*neutrino.N
 	if _, err := defaultGroup(tx, project); err != nil {
 		return nil, err
 	}
-	tx.born(n.ID, &n.Standard)
+	if err := openNetwork(tx, &n); err != nil {
+		return nil, err
+	}
+	tx.Born(n.ID, &n.Standard)
 	store.Put(tx.Tx, store.Networks, &n)
 	return &n, nil
 }
 
+// openNetwork turns the flags shared and router:external into the RBAC policies
+// that they stand for; no stored network has them.
+func openNetwork(tx *Tx, n *neutrino.Network) error {
+	o := rbac.Object{Type: rbac.Network, ID: n.ID, Project: n.ProjectID}
+	shared, external := n.Shared, n.External
+	n.Shared, n.External = false, false
+	if shared {
+		if err := rbac.Open(tx, o, neutrino.AccessAsShared); err != nil {
+			return err
+		}
+	}
+	if external && !work.IsExternal(tx.Tx, n.ID) {
+		return rbac.Open(tx, o, neutrino.AccessAsExternal)
+	}
+	return nil
+}
+
+// closeNetwork takes away the RBAC policies of the flags that a request clears:
+// the share with everybody, and all that the network is external by.
+func closeNetwork(tx *Tx, old, n *neutrino.Network) error {
+	if old.External && !n.External {
+		if err := checkInternal(tx, n); err != nil {
+			return err
+		}
+		rbac.Drop(tx, n.ID, neutrino.AccessAsExternal)
+	}
+	if !old.Shared || n.Shared {
+		return nil
+	}
+	free, err := rbac.Unshare(tx, rbac.Object{Type: rbac.Network, ID: n.ID, Project: n.ProjectID})
+	if err != nil || free {
+		return err
+	}
+	return neutrino.Errorf(neutrino.Conflict, "InvalidSharedSetting",
+		"Unable to reconfigure sharing settings for network %s. Multiple projects are using it.", n.Name)
+}
+
 // UpdateNetwork changes a network of the caller's. change gets a copy.
 func UpdateNetwork(tx *Tx, id neutrino.ID, change func(*neutrino.Network) error, set neutrino.Fields) (*neutrino.Network, error) {
-	old, err := findOwn(tx, networks(), id, "update")
+	old, err := work.Find(tx, work.Networks(), id)
 	if err != nil {
 		return nil, err
 	}
 	n := *old
 	n.AvailabilityZoneHints = slices.Clone(old.AvailabilityZoneHints)
+	n.Shared = work.GrantedToAll(tx.Tx, neutrino.AccessAsShared, id)
+	n.External = work.IsExternal(tx.Tx, id)
+	was := n
 	if err := change(&n); err != nil {
 		return nil, err
 	}
-	if err := networkPolicy(tx, &n, set, "update_network"); err != nil {
+	if err := closeNetwork(tx, &was, &n); err != nil {
 		return nil, err
 	}
-	if old.External && !n.External {
-		if err := checkInternal(tx, &n); err != nil {
-			return nil, err
-		}
-	}
-	if old.Shared && !n.Shared {
-		if err := checkUnshare(tx, &n); err != nil {
-			return nil, err
-		}
+	if err := openNetwork(tx, &n); err != nil {
+		return nil, err
 	}
 	if set.Has("mtu") {
 		if err := setMTU(tx, &n); err != nil {
@@ -85,7 +124,7 @@ func UpdateNetwork(tx *Tx, id neutrino.ID, change func(*neutrino.Network) error,
 			return nil, err
 		}
 	}
-	tx.touch(id, &n.Standard)
+	tx.Touch(id, &n.Standard)
 	store.Put(tx.Tx, store.Networks, &n)
 	return &n, nil
 }
@@ -94,7 +133,7 @@ func UpdateNetwork(tx *Tx, id neutrino.ID, change func(*neutrino.Network) error,
 // and the floating IPs that stand for nothing. Any other port keeps it:
 // NetworkInUse, and nothing is changed.
 func DeleteNetwork(tx *Tx, id neutrino.ID) error {
-	n, err := findOwn(tx, networks(), id, "delete")
+	n, err := work.Find(tx, work.Networks(), id)
 	if err != nil {
 		return err
 	}
@@ -125,32 +164,14 @@ func DeleteNetwork(tx *Tx, id neutrino.ID) error {
 		removePort(tx, p)
 	}
 	for _, s := range subnetsOf(tx, id) {
+		subnetpool.Release(tx, s)
 		store.Delete(tx.Tx, store.Subnets, s.ID)
 	}
+	rbac.Drop(tx, id)
 	tx.Release(segmentClaim(n))
 	store.Delete(tx.Tx, store.Networks, id)
 	// A port that comes at the same moment holds a MAC: then this runs again.
 	tx.RequireNone(macPrefix(id))
-	return nil
-}
-
-// networkPolicy refuses what only an admin may say.
-func networkPolicy(tx *Tx, n *neutrino.Network, set neutrino.Fields, rule string) error {
-	if tx.Caller.Admin {
-		return nil
-	}
-	given := map[string]bool{
-		"provider:network_type":     n.NetworkType != "" && rule == "create_network",
-		"provider:physical_network": n.PhysicalNetwork != "" && rule == "create_network",
-		"provider:segmentation_id":  n.SegmentationID != 0 && rule == "create_network",
-		"shared":                    n.Shared && rule == "create_network" || set.Has("shared") && rule == "update_network",
-		"router:external":           n.External && rule == "create_network" || set.Has("router:external") && rule == "update_network",
-	}
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if given[name] {
-			return denied(rule, rule+":"+name)
-		}
-	}
 	return nil
 }
 
@@ -167,22 +188,6 @@ func checkZones(tx *Tx, hints []string, agentType string) error {
 		}
 	}
 	return nil
-}
-
-// checkUnshare refuses to take a share away from projects that use it.
-func checkUnshare(tx *Tx, n *neutrino.Network) error {
-	used := false
-	for p := range store.By(tx.Tx, store.PortsByNetwork, string(n.ID)) {
-		used = used || p.ProjectID != n.ProjectID && p.ProjectID != "" && !autoDeleted(p.DeviceOwner)
-	}
-	for s := range store.By(tx.Tx, store.SubnetsByNetwork, string(n.ID)) {
-		used = used || s.ProjectID != n.ProjectID
-	}
-	if !used {
-		return nil
-	}
-	return neutrino.Errorf(neutrino.Conflict, "InvalidSharedSetting",
-		"Unable to reconfigure sharing settings for network %s. Multiple projects are using it.", n.Name)
 }
 
 // maxMTU is the largest MTU that the network can have (dataplane.md section 7).

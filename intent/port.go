@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/quota"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -29,26 +31,25 @@ func editPort(tx *Tx, found *neutrino.Port) *neutrino.Port {
 }
 
 // isTrusted reports whether ports of the owner are the cloud's own: they are
-// not filtered. Only the network's owner may make such ports.
-func isTrusted(owner string) bool {
-	return strings.HasPrefix(owner, neutrino.OwnerNetworkPrefix) || strings.HasPrefix(owner, neutrino.OwnerNeutronPrefix)
-}
+// not filtered. Only these: the policy lets nobody but the network's owner make
+// such ports, while any other owner is for everybody.
+func isTrusted(owner string) bool { return strings.HasPrefix(owner, neutrino.OwnerNetworkPrefix) }
 
 // CreatePort makes a port: it allocates a MAC and addresses, attaches security
 // groups and, when a host is named, binds it there.
 func CreatePort(tx *Tx, port neutrino.Port, set neutrino.Fields) (*neutrino.Port, error) {
-	n, err := find(tx, networks(), port.NetworkID)
+	n, err := work.Find(tx, work.Networks(), port.NetworkID)
 	if err != nil {
 		return nil, err
 	}
-	if !tx.Caller.Admin && !owns(tx.Caller, n.ProjectID) && !n.Shared {
-		return nil, networks().missing(n.ID) // an external network is no place for instances
+	if !tx.Caller.All() && !work.Owns(tx.Caller, n.ProjectID) && !work.SharesNetwork(tx.Caller, tx.Tx, n) {
+		return nil, work.Networks().Missing(n.ID) // an external network is no place for instances
 	}
 	p := clonePort(&port)
-	if p.ProjectID, err = tx.projectFor(p.ProjectID, set); err != nil {
+	if p.ProjectID, err = tx.ProjectFor(p.ProjectID, set); err != nil {
 		return nil, err
 	}
-	if err := portPolicy(tx, n, portRequest{p, postFields(p, set), "create_port"}); err != nil {
+	if err := quota.Charge(tx, p.ProjectID, quota.Port); err != nil {
 		return nil, err
 	}
 	if p.ID, err = newPortID(tx); err != nil {
@@ -92,66 +93,8 @@ func addPort(tx *Tx, n *neutrino.Network, p *neutrino.Port) error {
 	if err := bind(tx, n, p); err != nil {
 		return err
 	}
-	tx.born(p.ID, &p.Standard)
+	tx.Born(p.ID, &p.Standard)
 	store.Put(tx.Tx, store.Ports, p)
-	return nil
-}
-
-// postFields are the attributes that a POST names; an attribute with a value
-// counts also where the caller gave no set.
-func postFields(p *neutrino.Port, set neutrino.Fields) neutrino.Fields {
-	return neutrino.Fields{
-		"mac_address":           !p.MAC.IsZero(),
-		"fixed_ips":             set.Has("fixed_ips") || len(p.FixedIPs) > 0,
-		"device_owner":          p.DeviceOwner != "",
-		"port_security_enabled": set.Has("port_security_enabled"),
-		"allowed_address_pairs": len(p.AllowedAddressPairs) > 0,
-		"binding:host_id":       p.HostID != "",
-		"binding:profile":       p.Profile != "" && p.Profile != "{}",
-	}
-}
-
-// portRequest is a port as a request wants it, the attributes that the request
-// names, and the policy rule that it falls under.
-type portRequest struct {
-	port *neutrino.Port
-	set  neutrino.Fields
-	rule string
-}
-
-// portPolicy refuses what only an admin or the network's owner may say (api.md
-// sections 2.5 and 3.3).
-func portPolicy(tx *Tx, n *neutrino.Network, r portRequest) error {
-	if tx.Caller.Admin {
-		return nil
-	}
-	p, set, rule := r.port, r.set, r.rule
-	for _, name := range []string{"binding:host_id", "binding:profile"} {
-		if set.Has(name) {
-			return denied(rule, rule+":"+name)
-		}
-	}
-	if rule == "update_port" && set.Has("mac_address") {
-		return denied(rule, rule+":mac_address")
-	}
-	if owns(tx.Caller, n.ProjectID) {
-		return nil
-	}
-	for _, name := range []string{"mac_address", "port_security_enabled", "allowed_address_pairs"} {
-		if set.Has(name) {
-			return denied(rule, rule+":"+name)
-		}
-	}
-	if set.Has("device_owner") && isTrusted(p.DeviceOwner) {
-		return denied(rule, rule+":device_owner")
-	}
-	if set.Has("fixed_ips") {
-		for _, f := range p.FixedIPs {
-			if f.IPAddress.IsValid() {
-				return denied(rule, rule+":fixed_ips:ip_address")
-			}
-		}
-	}
 	return nil
 }
 
@@ -185,14 +128,8 @@ func UpdatePort(tx *Tx, id neutrino.ID, change func(*neutrino.Port) error, set n
 	if err != nil {
 		return nil, err
 	}
-	if !tx.Caller.Admin && !owns(tx.Caller, old.ProjectID) {
-		return nil, denied("update_port")
-	}
 	p := clonePort(old)
 	if err := change(p); err != nil {
-		return nil, err
-	}
-	if err := portPolicy(tx, n, portRequest{p, set, "update_port"}); err != nil {
 		return nil, err
 	}
 	if err := checkPortTexts(p); err != nil {
@@ -222,7 +159,7 @@ func UpdatePort(tx *Tx, id neutrino.ID, change func(*neutrino.Port) error, set n
 	if !p.AdminStateUp && p.Status != neutrino.PortNotApplicable {
 		p.Status = neutrino.PortDown
 	}
-	tx.touch(id, &p.Standard)
+	tx.Touch(id, &p.Standard)
 	store.Put(tx.Tx, store.Ports, p)
 	return p, nil
 }
@@ -248,13 +185,13 @@ func DeletePort(tx *Tx, id neutrino.ID) error {
 
 // findPort gets a port that the caller sees, and its network.
 func findPort(tx *Tx, id neutrino.ID) (*neutrino.Port, *neutrino.Network, error) {
-	p, err := find(tx, ports(), id)
+	p, err := work.Find(tx, work.Ports(), id)
 	if err != nil {
 		return nil, nil, err
 	}
 	n, ok := store.Get(tx.Tx, store.Networks, p.NetworkID)
 	if !ok {
-		return nil, nil, networks().missing(p.NetworkID)
+		return nil, nil, work.Networks().Missing(p.NetworkID)
 	}
 	return p, n, nil
 }

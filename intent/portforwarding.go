@@ -5,13 +5,14 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
 // CreatePortForwarding gives a port of the floating IP to a port of an instance
 // (api.md section 3.6). Floating IP and internal port are bumped.
 func CreatePortForwarding(tx *Tx, fip neutrino.ID, p neutrino.PortForwarding, _ neutrino.Fields) (*neutrino.PortForwarding, error) {
-	f, err := findOwn(tx, floatingIPs(), fip, "update")
+	f, err := work.Find(tx, work.FloatingIPs(), fip)
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +36,8 @@ func UpdatePortForwarding(tx *Tx, fip, id neutrino.ID, change func(*neutrino.Por
 	if err != nil {
 		return nil, err
 	}
-	p := *old
-	if err := change(&p); err != nil {
+	p, err := changePorts(old, change)
+	if err != nil {
 		return nil, err
 	}
 	if p.InternalPortID != old.InternalPortID {
@@ -48,10 +49,10 @@ func UpdatePortForwarding(tx *Tx, fip, id neutrino.ID, change func(*neutrino.Por
 		alone.RouterID = "" // the only one may go through another router
 		f = &alone
 	}
-	if err := forward(tx, f, &p); err != nil {
+	if err := forward(tx, f, p); err != nil {
 		return nil, err
 	}
-	return &p, nil
+	return p, nil
 }
 
 // DeletePortForwarding deletes a forwarding of this floating IP.
@@ -68,13 +69,13 @@ func DeletePortForwarding(tx *Tx, fip, id neutrino.ID) error {
 // findForwarding gets a forwarding under its own floating IP only, whoever asks:
 // under any other it does not exist (OSSN-0102).
 func findForwarding(tx *Tx, fip, id neutrino.ID) (*neutrino.FloatingIP, *neutrino.PortForwarding, error) {
-	f, err := findOwn(tx, floatingIPs(), fip, "update")
+	f, err := work.Find(tx, work.FloatingIPs(), fip)
 	if err != nil {
 		return nil, nil, err
 	}
 	p, ok := store.Get(tx.Tx, store.PortForwardings, id)
 	if !ok || p.FloatingIPID != f.ID {
-		return nil, nil, portForwardings().missing(id)
+		return nil, nil, work.PortForwardings().Missing(id)
 	}
 	return f, p, nil
 }
@@ -127,13 +128,8 @@ func checkForwarding(p *neutrino.PortForwarding) error {
 	if !slices.Contains([]string{"tcp", "udp", "sctp", "dccp"}, p.Protocol) {
 		return neutrino.Invalidf("protocol '%s' is not one of tcp, udp, sctp, dccp", p.Protocol)
 	}
-	for _, n := range []*int{p.ExternalPort, p.InternalPort} {
-		if n == nil {
-			return badRequest("port_forwarding", "external_port and internal_port are required")
-		}
-		if *n < 1 || *n > 65535 {
-			return neutrino.Invalidf("'%d' is not a valid port number, 1 through 65535", *n)
-		}
+	if err := settlePorts(p); err != nil {
+		return err
 	}
 	if !p.InternalIPAddress.Is4() {
 		return badRequest("port_forwarding", "internal_ip_address %s is not an IPv4 address", p.InternalIPAddress)
@@ -141,28 +137,30 @@ func checkForwarding(p *neutrino.PortForwarding) error {
 	return nil
 }
 
-// checkForwardingUnique refuses a second forwarding from or to the same place.
+// checkForwardingUnique refuses a second forwarding from or to the same place,
+// which ranges that share a port are.
 // Both the floating IP and the internal port are written with each forwarding,
 // so that two of them follow each other.
 func checkForwardingUnique(tx *Tx, p *neutrino.PortForwarding) error {
 	for other := range store.By(tx.Tx, store.PortForwardingsByFloatingIP, string(p.FloatingIPID)) {
-		if other.ID != p.ID && other.Protocol == p.Protocol && *other.ExternalPort == *p.ExternalPort {
-			return duplicateForwarding(p)
+		if other.ID != p.ID && other.Protocol == p.Protocol && other.ExternalPorts().Overlaps(p.ExternalPorts()) {
+			return duplicateForwarding(p, other)
 		}
 	}
 	for other := range store.By(tx.Tx, store.PortForwardingsByPort, string(p.InternalPortID)) {
 		if other.ID != p.ID && other.Protocol == p.Protocol && other.InternalIPAddress == p.InternalIPAddress &&
-			*other.InternalPort == *p.InternalPort {
-			return duplicateForwarding(p)
+			other.InternalPorts().Overlaps(p.InternalPorts()) {
+			return duplicateForwarding(p, other)
 		}
 	}
 	return nil
 }
 
-func duplicateForwarding(p *neutrino.PortForwarding) error {
+func duplicateForwarding(p, other *neutrino.PortForwarding) error {
 	return badRequest("port_forwarding",
-		"A duplicate port forwarding entry with same attributes already exists, conflicting values are protocol %s, external_port %d, internal %s:%d",
-		p.Protocol, *p.ExternalPort, p.InternalIPAddress, *p.InternalPort)
+		"A duplicate port forwarding entry with same attributes already exists, conflicting values are protocol %s, external_port_range %s, internal %s:%s; port forwarding %s has %s and %s:%s",
+		p.Protocol, p.ExternalPorts(), p.InternalIPAddress, p.InternalPorts(),
+		other.ID, other.ExternalPorts(), other.InternalIPAddress, other.InternalPorts())
 }
 
 // releaseForwarding closes the forwarding's way through its router.

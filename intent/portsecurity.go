@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -79,14 +80,17 @@ func checkGroups(tx *Tx, p *neutrino.Port) error {
 	for _, id := range p.SecurityGroups {
 		g, ok := store.Peek(tx.Tx, store.SecurityGroups, id)
 		switch {
-		case !ok || !VisibleSecurityGroup(tx.Caller, tx.Tx, g) && g.ProjectID != p.ProjectID:
+		case !ok || !work.VisibleSecurityGroup(tx.Caller, tx.Tx, g) && g.ProjectID != p.ProjectID:
 			unknown = append(unknown, string(id))
 		case !slices.Contains(list, id):
 			list = append(list, id)
 		}
+		if ok && g.ProjectID != p.ProjectID {
+			work.KeepGrant(tx, neutrino.AccessAsShared, id, p.ProjectID)
+		}
 	}
 	if len(unknown) > 0 {
-		return groups().missing(neutrino.ID(strings.Join(unknown, ", ")))
+		return work.Groups().Missing(neutrino.ID(strings.Join(unknown, ", ")))
 	}
 	p.SecurityGroups = list
 	return nil

@@ -8,9 +8,6 @@ import (
 	"neutrino/store"
 )
 
-// AnyPhysicalNetwork stands in [Config].FlatNetworks for every physical network.
-const AnyPhysicalNetwork = "*"
-
 // takeFlat claims a physical network as a whole, untagged (api.md section 3.1).
 func takeFlat(tx *Tx, n *neutrino.Network) error {
 	allowed := tx.Config.FlatNetworks

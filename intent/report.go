@@ -17,7 +17,9 @@ import (
 func Report(tx *Tx, r neutrino.Report, settled func(neutrino.ID) bool) error {
 	pending := map[string]bool{}
 	for _, p := range r.Pending {
-		pending[p.Object] = true
+		if p.Kind != neutrino.Noticed {
+			pending[p.Object] = true
+		}
 	}
 	var changed []*neutrino.Port
 	for p := range store.By(tx.Tx, store.PortsByHost, r.Host) {
@@ -40,7 +42,7 @@ func Report(tx *Tx, r neutrino.Report, settled func(neutrino.ID) bool) error {
 	for b := range store.By(tx.Tx, store.RouterBindingsByHost, r.Host) {
 		reportFloatingIPs(tx, b, pending, settled)
 	}
-	return nil
+	return reportConditions(tx, r)
 }
 
 func reportFloatingIPs(tx *Tx, b *neutrino.RouterBinding, pending map[string]bool, settled func(neutrino.ID) bool) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/quota"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -26,7 +28,7 @@ func cloneRouter(old *neutrino.Router) *neutrino.Router {
 // interfaces and its gateway goes through here, so that two of them follow each
 // other.
 func saveRouter(tx *Tx, r *neutrino.Router) {
-	tx.touch(r.ID, &r.Standard)
+	tx.Touch(r.ID, &r.Standard)
 	store.Put(tx.Tx, store.Routers, r)
 }
 
@@ -35,12 +37,15 @@ func saveRouter(tx *Tx, r *neutrino.Router) {
 // "external_gateway_info.external_fixed_ips" in set say that the request names
 // these parts of the gateway.
 func CreateRouter(tx *Tx, router neutrino.Router, set neutrino.Fields) (*neutrino.Router, error) {
-	project, err := tx.projectFor(router.ProjectID, set)
+	project, err := tx.ProjectFor(router.ProjectID, set)
 	if err != nil {
 		return nil, err
 	}
+	if err := quota.Charge(tx, project, quota.Router); err != nil {
+		return nil, err
+	}
 	r := cloneRouter(&router)
-	r.ID, r.ProjectID, r.Status = tx.newID(), project, neutrino.RouterActive
+	r.ID, r.ProjectID, r.Status = tx.NewID(), project, neutrino.RouterActive
 	r.GatewayPortID, r.Routes = "", nil
 	if !set.Has("admin_state_up") {
 		r.AdminStateUp = true
@@ -48,13 +53,10 @@ func CreateRouter(tx *Tx, router neutrino.Router, set neutrino.Fields) (*neutrin
 	if err := checkZones(tx, r.AvailabilityZoneHints, neutrino.AgentL3); err != nil {
 		return nil, err
 	}
-	if err := gatewayPolicy(tx, r.Gateway, set, "create_router"); err != nil {
-		return nil, err
-	}
 	if err := changeGateway(tx, &neutrino.Router{ID: r.ID}, r, set); err != nil {
 		return nil, err
 	}
-	tx.born(r.ID, &r.Standard)
+	tx.Born(r.ID, &r.Standard)
 	store.Put(tx.Tx, store.Routers, r)
 	return r, placeRouter(tx, r)
 }
@@ -63,7 +65,7 @@ func CreateRouter(tx *Tx, router neutrino.Router, set neutrino.Fields) (*neutrin
 // that the request names replaces the present one; one on the same network
 // keeps its port.
 func UpdateRouter(tx *Tx, id neutrino.ID, change func(*neutrino.Router) error, set neutrino.Fields) (*neutrino.Router, error) {
-	old, err := findOwn(tx, routers(), id, "update")
+	old, err := work.Find(tx, work.Routers(), id)
 	if err != nil {
 		return nil, err
 	}
@@ -73,9 +75,6 @@ func UpdateRouter(tx *Tx, id neutrino.ID, change func(*neutrino.Router) error, s
 	}
 	r = cloneRouter(r) // a gateway that is completed below is the request's, which may run again
 	if set.Has("external_gateway_info") {
-		if err := gatewayPolicy(tx, r.Gateway, set, "update_router"); err != nil {
-			return nil, err
-		}
 		if err := changeGateway(tx, old, r, set); err != nil {
 			return nil, err
 		}
@@ -95,7 +94,7 @@ func UpdateRouter(tx *Tx, id neutrino.ID, change func(*neutrino.Router) error, s
 
 // DeleteRouter deletes a router without interfaces; its gateway goes with it.
 func DeleteRouter(tx *Tx, id neutrino.ID) error {
-	r, err := findOwn(tx, routers(), id, "delete")
+	r, err := work.Find(tx, work.Routers(), id)
 	if err != nil {
 		return err
 	}

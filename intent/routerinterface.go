@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -30,7 +31,7 @@ func interfaceOf(router neutrino.ID, p *neutrino.Port, list []*neutrino.Subnet) 
 // subnet's gateway address, or by a port that exists. Exactly one of subnet and
 // port is named.
 func AddRouterInterface(tx *Tx, router, subnet, port neutrino.ID) (Interface, error) {
-	r, err := findOwn(tx, routers(), router, "update")
+	r, err := work.Find(tx, work.Routers(), router)
 	switch {
 	case err != nil:
 		return Interface{}, err
@@ -57,20 +58,21 @@ func AddRouterInterface(tx *Tx, router, subnet, port neutrino.ID) (Interface, er
 // attachSubnet makes a port with exactly the subnet's gateway address; a further
 // IPv6 prefix of a network joins the IPv6 port that the router has there.
 func attachSubnet(tx *Tx, r *neutrino.Router, id neutrino.ID) (*neutrino.Port, []*neutrino.Subnet, error) {
-	s, err := find(tx, subnets(), id)
+	s, err := work.Find(tx, work.Subnets(), id)
 	if err != nil {
 		return nil, nil, err
 	}
 	n, ok := store.Get(tx.Tx, store.Networks, s.NetworkID)
 	switch {
 	case !ok:
-		return nil, nil, networks().missing(s.NetworkID)
+		return nil, nil, work.Networks().Missing(s.NetworkID)
 	case !s.GatewayIP.IsValid():
 		return nil, nil, badRequest("router", "Subnet for router interface must have a gateway IP")
 	case s.IPVersion == 6 && s.IPv6RAMode == "" && s.IPv6AddressMode != "":
 		return nil, nil, badRequest("router",
 			"IPv6 subnet %s configured to receive RAs from an external router cannot be added to Neutron Router.", s.ID)
-	case !tx.Caller.Admin && !owns(tx.Caller, s.ProjectID) && !owns(tx.Caller, n.ProjectID):
+	case !tx.Caller.Admin && !work.Owns(tx.Caller, s.ProjectID) && !work.Owns(tx.Caller, n.ProjectID) &&
+		!work.GrantedByName(tx.Tx, neutrino.AccessAsShared, n.ID, tx.Caller.ProjectID):
 		return nil, nil, badRequest("router",
 			"Cannot add interface to router because subnet %s is not owned by project making the request", s.ID)
 	}
@@ -86,7 +88,7 @@ func attachSubnet(tx *Tx, r *neutrino.Router, id neutrino.ID) (*neutrino.Port, [
 			if err := wantedAddresses(tx, p, old.FixedIPs); err != nil {
 				return nil, nil, err
 			}
-			tx.touch(p.ID, &p.Standard)
+			tx.Touch(p.ID, &p.Standard)
 			store.Put(tx.Tx, store.Ports, p)
 			return p, came, nil
 		}
@@ -128,7 +130,7 @@ func attachPort(tx *Tx, r *neutrino.Router, id neutrino.ID) (*neutrino.Port, []*
 		}
 	}
 	switch {
-	case !tx.Caller.Admin && !owns(tx.Caller, old.ProjectID):
+	case !tx.Caller.Admin && !work.Owns(tx.Caller, old.ProjectID):
 		return nil, nil, badRequest("router", "Cannot add interface to router because port %s is not owned by project making the request", id)
 	case old.DeviceID != "":
 		return nil, nil, neutrino.Errorf(neutrino.Conflict, "PortInUse",
@@ -153,7 +155,7 @@ func attachPort(tx *Tx, r *neutrino.Router, id neutrino.ID) (*neutrino.Port, []*
 	if err := rebind(tx, n, rebinding{old, p}); err != nil {
 		return nil, nil, err
 	}
-	tx.touch(p.ID, &p.Standard)
+	tx.Touch(p.ID, &p.Standard)
 	store.Put(tx.Tx, store.Ports, p)
 	return p, came, nil
 }
@@ -188,7 +190,7 @@ func ipv6Interface(tx *Tx, router, network neutrino.ID) *neutrino.Port {
 // RemoveRouterInterface takes an interface away, by its port, its subnet or
 // both. By a subnet, an IPv6 port with other prefixes keeps those.
 func RemoveRouterInterface(tx *Tx, router, subnet, port neutrino.ID) (Interface, error) {
-	r, err := findOwn(tx, routers(), router, "update")
+	r, err := work.Find(tx, work.Routers(), router)
 	if err != nil {
 		return Interface{}, err
 	}
@@ -217,7 +219,7 @@ func detaching(tx *Tx, r *neutrino.Router, subnet, port neutrino.ID) (*neutrino.
 		return nil, nil, badRequest("router", "Either subnet_id or port_id must be specified")
 	}
 	if port == "" {
-		if _, err := find(tx, subnets(), subnet); err != nil {
+		if _, err := work.Find(tx, work.Subnets(), subnet); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -254,6 +256,6 @@ func dropPrefix(tx *Tx, old *neutrino.Port, subnet neutrino.ID) {
 		}
 		return f.SubnetID == subnet
 	})
-	tx.touch(p.ID, &p.Standard)
+	tx.Touch(p.ID, &p.Standard)
 	store.Put(tx.Tx, store.Ports, p)
 }

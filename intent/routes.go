@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -29,7 +30,7 @@ func RemoveExtraRoutes(tx *Tx, id neutrino.ID, routes []neutrino.HostRoute) (*ne
 }
 
 func changeRoutes(tx *Tx, id neutrino.ID, change func(*neutrino.Router)) (*neutrino.Router, error) {
-	old, err := findOwn(tx, routers(), id, "update")
+	old, err := work.Find(tx, work.Routers(), id)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -137,7 +138,7 @@ func (c *cloud) auditRouting(snap *store.Snapshot, claim func(string, neutrino.I
 	external := func(network, port neutrino.ID, owner string) {
 		n, known := store.Peek(snap, store.Networks, network)
 		p, ok := store.Peek(snap, store.Ports, port)
-		if !known || !n.External || !ok || p.NetworkID != network || p.DeviceOwner != owner || p.ProjectID != "" {
+		if !known || !work.IsExternal(snap, n.ID) || !ok || p.NetworkID != network || p.DeviceOwner != owner || p.ProjectID != "" {
 			c.t.Errorf("%s is not as it should be: %+v", owner, p)
 			return
 		}

@@ -2,13 +2,15 @@ package intent
 
 import (
 	"neutrino"
+	"neutrino/intent/quota"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
 // CreateSecurityGroupRule adds a rule to a group of the caller's and bumps the
 // group (api.md section 3.4).
 func CreateSecurityGroupRule(tx *Tx, r neutrino.SecurityGroupRule, set neutrino.Fields) (*neutrino.SecurityGroupRule, error) {
-	project, err := tx.projectFor(r.ProjectID, set)
+	project, err := tx.ProjectFor(r.ProjectID, set)
 	if err != nil {
 		return nil, err
 	}
@@ -30,8 +32,11 @@ func CreateSecurityGroupRule(tx *Tx, r neutrino.SecurityGroupRule, set neutrino.
 				"Security group rule already exists. Rule id is %s.", other.ID)
 		}
 	}
-	r.ID, r.ProjectID = tx.newID(), project
-	tx.born(r.ID, &r.Standard)
+	if err := quota.Charge(tx, project, quota.SecurityGroupRule); err != nil {
+		return nil, err
+	}
+	r.ID, r.ProjectID = tx.NewID(), project
+	tx.Born(r.ID, &r.Standard)
 	store.Put(tx.Tx, store.SecurityGroupRules, &r)
 	bumpGroup(tx, r.SecurityGroupID)
 	return &r, nil
@@ -51,7 +56,7 @@ func holdRemoteGroup(tx *Tx, id neutrino.ID) error {
 // DeleteSecurityGroupRule takes a rule out of its group and bumps the group.
 // The owner of either may.
 func DeleteSecurityGroupRule(tx *Tx, id neutrino.ID) error {
-	r, err := find(tx, rules(), id)
+	r, err := work.Find(tx, work.Rules(), id)
 	if err != nil {
 		return err
 	}

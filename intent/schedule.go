@@ -178,8 +178,7 @@ func evacuateDHCP(tx *Tx, b *neutrino.DHCPBinding) (bool, error) {
 	}
 	for slot, holder := range slots(tx, b.NetworkID) {
 		if holder == b.Host {
-			dropDHCP(tx, b.NetworkID, slot, b.Host)
-			return true, nil
+			return true, leaveDHCP(tx, b.NetworkID, slot, b.Host)
 		}
 	}
 	return false, nil
@@ -244,7 +243,7 @@ func Reschedule(tx *Tx) (moved int, err error) {
 	if moved, err = deserted(tx); moved > 0 || err != nil {
 		return moved, err
 	}
-	if tx.Now.Sub(tx.since) < tx.Config.AgentDownTime {
+	if tx.Now.Sub(tx.Since) < tx.Config.AgentDownTime {
 		return 0, nil
 	}
 	for _, a := range slices.Collect(store.All(tx.Tx, store.Agents)) {

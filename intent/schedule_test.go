@@ -127,7 +127,7 @@ func TestNothingMovesRightAfterTheServersRest(t *testing.T) {
 }
 
 func TestAHostWithMoreThanFitsIsEvacuatedInParts(t *testing.T) {
-	c := newCloud(t)
+	c := newCloud(t, func(c *Config) { c.Quotas = nil })
 	c.registerL3("net1")
 	n := c.network(alice, neutrino.Network{})
 	s := c.subnet(alice, n, "10.0.0.0/16")

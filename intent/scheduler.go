@@ -2,6 +2,7 @@ package intent
 
 import (
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -11,11 +12,11 @@ import (
 // AddNetworkToDHCPAgent makes the agent's host serve the network, beside those
 // that do already.
 func AddNetworkToDHCPAgent(tx *Tx, agent, network neutrino.ID) error {
-	a, err := find(tx, agents(), agent)
+	a, err := work.Find(tx, work.Agents(), agent)
 	if err != nil {
 		return err
 	}
-	n, err := find(tx, networks(), network)
+	n, err := work.Find(tx, work.Networks(), network)
 	if err != nil {
 		return err
 	}
@@ -38,20 +39,19 @@ func AddNetworkToDHCPAgent(tx *Tx, agent, network neutrino.ID) error {
 }
 
 // RemoveNetworkFromDHCPAgent ends the service of the agent's host for the
-// network. A network that then has too few hosts is scheduled again with the
+// network; the DHCP port is kept for the next host. A network that then has too few hosts is scheduled again with the
 // next heartbeat of a DHCP agent.
 func RemoveNetworkFromDHCPAgent(tx *Tx, agent, network neutrino.ID) error {
-	a, err := find(tx, agents(), agent)
+	a, err := work.Find(tx, work.Agents(), agent)
 	if err != nil {
 		return err
 	}
-	if _, err := find(tx, networks(), network); err != nil {
+	if _, err := work.Find(tx, work.Networks(), network); err != nil {
 		return err
 	}
 	for slot, host := range slots(tx, network) {
 		if host == a.Host && a.AgentType == neutrino.AgentDHCP {
-			dropDHCP(tx, network, slot, host)
-			return nil
+			return leaveDHCP(tx, network, slot, host)
 		}
 	}
 	return neutrino.Errorf(neutrino.Conflict, "NetworkNotHostedByDhcpAgent",
@@ -60,11 +60,11 @@ func RemoveNetworkFromDHCPAgent(tx *Tx, agent, network neutrino.ID) error {
 
 // AddRouterToL3Agent makes the agent's host run a router that no host runs.
 func AddRouterToL3Agent(tx *Tx, agent, router neutrino.ID) error {
-	a, err := find(tx, agents(), agent)
+	a, err := work.Find(tx, work.Agents(), agent)
 	if err != nil {
 		return err
 	}
-	r, err := find(tx, routers(), router)
+	r, err := work.Find(tx, work.Routers(), router)
 	if err != nil {
 		return err
 	}
@@ -86,11 +86,11 @@ func AddRouterToL3Agent(tx *Tx, agent, router neutrino.ID) error {
 // RemoveRouterFromL3Agent takes a router from the agent's host. It is scheduled
 // again with the next heartbeat of an L3 agent.
 func RemoveRouterFromL3Agent(tx *Tx, agent, router neutrino.ID) error {
-	a, err := find(tx, agents(), agent)
+	a, err := work.Find(tx, work.Agents(), agent)
 	if err != nil {
 		return err
 	}
-	r, err := find(tx, routers(), router)
+	r, err := work.Find(tx, work.Routers(), router)
 	if err != nil {
 		return err
 	}

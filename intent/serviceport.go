@@ -21,7 +21,7 @@ func newPortID(tx *Tx) (neutrino.ID, error) { return drawID(tx, portNameClaim) }
 
 func drawID(tx *Tx, claim func(neutrino.ID) string) (neutrino.ID, error) {
 	for range idProbes {
-		if id := tx.newID(); tx.ClaimFree(claim(id), string(id)) {
+		if id := tx.NewID(); tx.ClaimFree(claim(id), string(id)) {
 			return id, nil
 		}
 	}

@@ -4,25 +4,43 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/quota"
+	"neutrino/intent/subnetpool"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
-// CreateSubnet makes a subnet, gives its address to what is on the network
-// already (autoconfigured ports, the DHCP ports), and bumps the network.
+// CreateSubnet is [CreateSubnetFrom] with the prefix length of the subnet's pool.
 func CreateSubnet(tx *Tx, s neutrino.Subnet, set neutrino.Fields) (*neutrino.Subnet, error) {
-	n, err := find(tx, networks(), s.NetworkID)
+	return CreateSubnetFrom(tx, s, subnetpool.Request{}, set)
+}
+
+// CreateSubnetFrom makes a subnet, with a prefix from its subnet pool if it names
+// one, gives its address to what is on the network already (autoconfigured
+// ports, the DHCP ports), and bumps the network.
+func CreateSubnetFrom(tx *Tx, s neutrino.Subnet, want subnetpool.Request, set neutrino.Fields) (*neutrino.Subnet, error) {
+	n, err := work.Find(tx, work.Networks(), s.NetworkID)
 	if err != nil {
 		return nil, err
 	}
-	if !tx.Caller.Admin && !owns(tx.Caller, n.ProjectID) {
-		return nil, denied("create_subnet")
-	}
-	if s.ProjectID, err = tx.projectFor(s.ProjectID, set); err != nil {
+	if s.ProjectID, err = tx.ProjectFor(s.ProjectID, set); err != nil {
 		return nil, err
 	}
-	s.ID = tx.newID()
+	if err := quota.Charge(tx, s.ProjectID, quota.Subnet); err != nil {
+		return nil, err
+	}
+	s.ID = tx.NewID()
 	if !set.Has("enable_dhcp") {
 		s.EnableDHCP = true
+	}
+	if err := subnetpool.Choose(tx, &s, want); err != nil {
+		return nil, err
+	}
+	if err := subnetpool.CheckAffinity(tx, &s); err != nil {
+		return nil, err
+	}
+	if err := subnetpool.Allocate(tx, &s, want); err != nil {
+		return nil, err
 	}
 	if err := fillSubnet(tx, &s, set); err != nil {
 		return nil, err
@@ -30,7 +48,7 @@ func CreateSubnet(tx *Tx, s neutrino.Subnet, set neutrino.Fields) (*neutrino.Sub
 	if err := checkMTUForSubnet(n, &s); err != nil {
 		return nil, err
 	}
-	tx.born(s.ID, &s.Standard)
+	tx.Born(s.ID, &s.Standard)
 	store.Put(tx.Tx, store.Subnets, &s)
 	n = bumpNetwork(tx, n)
 	if s.IsAutoAddress() {
@@ -86,7 +104,7 @@ func checkSubnetLists(tx *Tx, s *neutrino.Subnet) error {
 // UpdateSubnet changes a subnet; change gets a copy. Addresses that ports have
 // outside of new pools stay.
 func UpdateSubnet(tx *Tx, id neutrino.ID, change func(*neutrino.Subnet) error, set neutrino.Fields) (*neutrino.Subnet, error) {
-	old, n, err := findSubnet(tx, id, "update")
+	old, n, err := findSubnet(tx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +134,7 @@ func UpdateSubnet(tx *Tx, id neutrino.ID, change func(*neutrino.Subnet) error, s
 	if err := checkSubnetLists(tx, &s); err != nil {
 		return nil, err
 	}
-	tx.touch(id, &s.Standard)
+	tx.Touch(id, &s.Standard)
 	store.Put(tx.Tx, store.Subnets, &s)
 	return &s, serveDHCP(tx, bumpNetwork(tx, n))
 }
@@ -124,7 +142,7 @@ func UpdateSubnet(tx *Tx, id neutrino.ID, change func(*neutrino.Subnet) error, s
 // DeleteSubnet deletes a subnet that no port has an address of, but for DHCP
 // ports and addresses that ports made themselves: those are taken away.
 func DeleteSubnet(tx *Tx, id neutrino.ID) error {
-	s, n, err := findSubnet(tx, id, "delete")
+	s, n, err := findSubnet(tx, id)
 	if err != nil {
 		return err
 	}
@@ -135,6 +153,7 @@ func DeleteSubnet(tx *Tx, id neutrino.ID) error {
 				"Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", id)
 		}
 	}
+	subnetpool.Release(tx, s)
 	store.Delete(tx.Tx, store.Subnets, id)
 	for _, user := range users {
 		p := editPort(tx, user)
@@ -144,7 +163,7 @@ func DeleteSubnet(tx *Tx, id neutrino.ID) error {
 			}
 			return f.SubnetID == id
 		})
-		tx.touch(p.ID, &p.Standard)
+		tx.Touch(p.ID, &p.Standard)
 		store.Put(tx.Tx, store.Ports, p)
 	}
 	// A port that takes an address at the same moment makes this run again.
@@ -152,19 +171,15 @@ func DeleteSubnet(tx *Tx, id neutrino.ID) error {
 	return serveDHCP(tx, bumpNetwork(tx, n))
 }
 
-// findSubnet gets a subnet that the caller may change, and its network: the
-// owner of either may (api.md section 2.2).
-func findSubnet(tx *Tx, id neutrino.ID, verb string) (*neutrino.Subnet, *neutrino.Network, error) {
-	s, err := find(tx, subnets(), id)
+// findSubnet gets a subnet that the caller sees, and its network.
+func findSubnet(tx *Tx, id neutrino.ID) (*neutrino.Subnet, *neutrino.Network, error) {
+	s, err := work.Find(tx, work.Subnets(), id)
 	if err != nil {
 		return nil, nil, err
 	}
 	n, ok := store.Get(tx.Tx, store.Networks, s.NetworkID)
 	if !ok {
-		return nil, nil, networks().missing(s.NetworkID)
-	}
-	if !tx.Caller.Admin && !owns(tx.Caller, s.ProjectID) && !owns(tx.Caller, n.ProjectID) {
-		return nil, nil, denied(verb + "_subnet")
+		return nil, nil, work.Networks().Missing(s.NetworkID)
 	}
 	return s, n, nil
 }
@@ -173,7 +188,7 @@ func findSubnet(tx *Tx, id neutrino.ID, verb string) (*neutrino.Subnet, *neutrin
 // changes of the subnets of one network follow each other.
 func bumpNetwork(tx *Tx, n *neutrino.Network) *neutrino.Network {
 	bumped := *n
-	tx.touch(n.ID, &bumped.Standard)
+	tx.Touch(n.ID, &bumped.Standard)
 	store.Put(tx.Tx, store.Networks, &bumped)
 	return &bumped
 }
@@ -191,7 +206,7 @@ func addAutoAddresses(tx *Tx, s *neutrino.Subnet) error {
 			return err
 		}
 		p.FixedIPs = append(p.FixedIPs, neutrino.FixedIP{SubnetID: s.ID, IPAddress: ip})
-		tx.touch(p.ID, &p.Standard)
+		tx.Touch(p.ID, &p.Standard)
 		store.Put(tx.Tx, store.Ports, p)
 	}
 	return nil

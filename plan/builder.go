@@ -103,7 +103,7 @@ func pairs(kv map[string]string) string {
 
 // trusted ports are the network's own services: they are not filtered.
 func trusted(p neutrino.Port) bool {
-	return strings.HasPrefix(p.DeviceOwner, neutrino.OwnerNetworkPrefix) || strings.HasPrefix(p.DeviceOwner, neutrino.OwnerNeutronPrefix)
+	return strings.HasPrefix(p.DeviceOwner, neutrino.OwnerNetworkPrefix)
 }
 
 // ours reports whether the agent itself plugs the port; all others are plugged

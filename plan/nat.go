@@ -25,8 +25,6 @@ const (
 const (
 	metadataMark = "0x1/0xffff"
 	ingressMark  = "0x2/0xffff"
-	scopeMark    = "0x4000000/0xffff0000" // the scope of networks without one
-	scopeUnset   = "0x0/0xffff0000"
 )
 
 // rules are the router's iptables, with the seed's names and order.
@@ -59,23 +57,17 @@ func (r *router) raw(c names.Chains, family int) {
 	plain(t, c, "PREROUTING", "OUTPUT")
 }
 
-// devices are the router's interfaces that have an address of the family.
-func (r *router) devices(family int) (interfaces []string, gateway string) {
-	has := func(p neutrino.Port) bool { return len(addresses(p, family)) > 0 }
-	for _, p := range r.interfaces {
-		if has(p) {
-			interfaces = append(interfaces, names.QR(p.ID))
-		}
+// gatewayDevice is the router's way out if it has an address of the family.
+func (r *router) gatewayDevice(family int) string {
+	if r.gateway == nil || len(addresses(*r.gateway, family)) == 0 {
+		return ""
 	}
-	if r.gateway != nil && has(*r.gateway) {
-		gateway = names.QG(r.gateway.ID)
-	}
-	return interfaces, gateway
+	return names.QG(r.gateway.ID)
 }
 
 func (r *router) mangle(c names.Chains, family int) {
 	t := r.table(family, "mangle")
-	interfaces, gateway := r.devices(family)
+	gateway := r.gatewayDevice(family)
 	const masks = "--nfmask 0xffff0000 --ctmask 0xffff0000"
 	pre := []string{
 		"-j " + c.Wrap("mark"), "-j " + c.Wrap("scope"),
@@ -87,22 +79,27 @@ func (r *router) mangle(c names.Chains, family int) {
 	}
 	save := "-m connmark --mark " + scopeUnset + " -j CONNMARK --save-mark " + masks
 	var post, mark, scope []string
-	for _, d := range interfaces {
-		scope = append(scope, "-i "+d+" -j MARK --set-xmark "+scopeMark)
+	for _, d := range r.scoped(family) {
+		scope = append(scope, "-i "+d.name+" -j MARK --set-xmark "+scopeMark(d.mark))
+	}
+	var cross crossing
+	if family == 4 {
+		cross = r.crossings(c.Wrap("float-snat"))
 	}
 	if gateway != "" {
 		if r.snat() {
 			post = []string{"-o " + gateway + " " + save}
 		}
 		mark = []string{"-i " + gateway + " -j MARK --set-xmark " + ingressMark}
-		scope = append(scope, "-i "+gateway+" -j MARK --set-xmark "+scopeMark)
 	}
 	t.chain(c.Wrap("PREROUTING"), pre...)
 	t.chain(c.Wrap("POSTROUTING"), post...)
 	t.chain(c.Wrap("mark"), mark...)
 	t.chain(c.Wrap("scope"), scope...)
-	t.chain(c.Wrap("float-snat"), save)
-	for _, name := range [...]string{"INPUT", "FORWARD", "OUTPUT", "floatingip"} {
+	t.chain(c.Wrap("float-snat"), append([]string{save}, cross.floatSNAT...)...)
+	t.chain(c.Wrap("floatingip"), cross.floatingIP...)
+	t.chain(c.Wrap("FORWARD"), cross.forward...)
+	for _, name := range [...]string{"INPUT", "OUTPUT"} {
 		t.chain(c.Wrap(name))
 	}
 	plain(t, c, "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
@@ -129,7 +126,7 @@ func (r *router) nat(c names.Chains, family int) {
 			qg, source := names.QG(r.gateway.ID), " -j SNAT --to-source "+own.String()+" --random-fully"
 			post = []string{"! -o " + qg + " -m conntrack ! --ctstate DNAT -j ACCEPT"}
 			if r.snat() {
-				snat = append(snat, "-o "+qg+source)
+				snat = append(append(snat, r.untranslated()...), "-o "+qg+source)
 			}
 			snat = append(snat, "-m mark ! --mark "+ingressMark+" -m conntrack --ctstate DNAT"+source)
 		}
@@ -165,7 +162,7 @@ func (r *router) forwarded(f func(neutrino.PortForwarding, netip.Addr)) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.view.Forwardings)) {
 		p := r.view.Forwardings[id]
-		if a, ok := address[p.FloatingIPID]; ok && p.ExternalPort != nil && p.InternalPort != nil {
+		if a, ok := address[p.FloatingIPID]; ok {
 			f(p, a)
 		}
 	}
@@ -175,8 +172,16 @@ func (r *router) forwarded(f func(neutrino.PortForwarding, netip.Addr)) {
 func (r *router) forwardings(t table, c names.Chains) []string {
 	var jumps []string
 	r.forwarded(func(p neutrino.PortForwarding, fip netip.Addr) {
-		t.chain(c.Forwarding(p.ID), fmt.Sprintf("-d %s/32 -p %s -m %s --dport %d -j DNAT --to-destination %s",
-			fip, p.Protocol, p.Protocol, *p.ExternalPort, netip.AddrPortFrom(p.InternalIPAddress, uint16(*p.InternalPort))))
+		from, to := p.ExternalPorts(), p.InternalPorts()
+		ports, target := strconv.Itoa(from.First), fmt.Sprintf("%s:%d", p.InternalIPAddress, to.First)
+		if from.Size() > 1 {
+			ports = from.String()
+		}
+		if to.Size() > 1 { // each port to the one as far into the other range
+			target += fmt.Sprintf("-%d/%d", to.Last, from.First)
+		}
+		t.chain(c.Forwarding(p.ID), fmt.Sprintf("-d %s/32 -p %s -m %s --dport %s -j DNAT --to-destination %s",
+			fip, p.Protocol, p.Protocol, ports, target))
 		jumps = append(jumps, "-j "+c.Forwarding(p.ID))
 	})
 	return jumps
@@ -184,14 +189,13 @@ func (r *router) forwardings(t table, c names.Chains) []string {
 
 func (r *router) filterTable(c names.Chains, family int) {
 	t := r.table(family, "filter")
-	interfaces, gateway := r.devices(family)
-	drop := func(device string) string { return "-o " + device + " -m mark ! --mark " + scopeMark + " -j DROP" }
+	gateway := r.gatewayDevice(family)
 	var scope []string
-	for _, d := range interfaces {
-		scope = append(scope, drop(d))
-	}
-	if gateway != "" && (family == 6 || !r.snat()) {
-		scope = append(scope, drop(gateway))
+	for _, d := range r.scoped(family) {
+		// Where source NAT hides the inside, every scope may go out.
+		if d.name != gateway || family == 6 || !r.snat() {
+			scope = append(scope, "-o "+d.name+" -m mark ! --mark "+scopeMark(d.mark)+" -j DROP")
+		}
 	}
 	t.chain(c.Wrap("scope"), scope...)
 	t.chain(c.Wrap("FORWARD"), "-j "+c.Wrap("scope"))
@@ -216,6 +220,9 @@ func (r *router) shield(family int, gateway string) []string {
 	}
 	var rules []string
 	for _, p := range r.interfaces {
+		if r.routedOut(p) {
+			continue // not hidden
+		}
 		for _, ip := range addresses(p, family) {
 			rules = append(rules, "-d "+ip.String()+"/32 -i "+gateway+" -j DROP")
 		}
@@ -233,7 +240,7 @@ func (r *router) translation() {
 	}
 	r.forwarded(func(p neutrino.PortForwarding, fip netip.Addr) {
 		if n, ok := neutrino.ProtocolNumber(p.Protocol); ok {
-			dnat = append(dnat, fmt.Sprintf("%s:%d:%d %s", fip, n, *p.ExternalPort, netip.AddrPortFrom(p.InternalIPAddress, uint16(*p.InternalPort))))
+			dnat = append(dnat, fmt.Sprintf("%s:%d:%s %s:%s", fip, n, dashed(p.ExternalPorts()), p.InternalIPAddress, dashed(p.InternalPorts())))
 		}
 	})
 	slices.Sort(dnat)
@@ -242,4 +249,12 @@ func (r *router) translation() {
 		snat = append(snat, "0.0.0.0/0 "+own.String())
 	}
 	r.state.Translations[r.ns] = host.Translation{DNAT: strings.Join(dnat, "\n"), SNAT: strings.Join(snat, "\n"), Why: r.why()}
+}
+
+// dashed is a range of ports as [host.Translation] writes it.
+func dashed(r neutrino.PortRange) string {
+	if r.Size() == 1 {
+		return strconv.Itoa(r.First)
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last)
 }

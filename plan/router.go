@@ -110,6 +110,7 @@ func (r *router) plugGateway(p neutrino.Port) {
 		r.state.Addresses[k] = host.Address{Announce: true, Why: why}
 	}
 	r.gateway = &p
+	r.probes()
 }
 
 // addresses are a port's fixed IPs with the length of their subnets.

@@ -205,10 +205,16 @@ func TestPortForwarding(t *testing.T) {
 	v.FloatingIPs[seedFloating] = f
 	v.Forwardings["1a2b3c4d-0000-4000-8000-000000000000"] = neutrino.PortForwarding{ID: "1a2b3c4d-0000-4000-8000-000000000000",
 		FloatingIPID: seedFloating, Protocol: "tcp", ExternalPort: port(2222), InternalPort: port(22), InternalIPAddress: addr("10.1.0.2"), InternalPortID: seedPort}
+	for id, ranges := range map[neutrino.ID][2]string{"2b": {"9000:9010", "8000:8010"}, "3c": {"7000:7010", "80:80"}} {
+		v.Forwardings[id+"3c4d5e-0000-4000-8000-000000000000"] = neutrino.PortForwarding{ID: id + "3c4d5e-0000-4000-8000-000000000000", FloatingIPID: seedFloating,
+			Protocol: "udp", ExternalPortRange: ranges[0], InternalPortRange: ranges[1], InternalIPAddress: addr("10.1.0.2"), InternalPortID: seedPort}
+	}
 	text := plan.Host(v, c).Text()
 	for _, want := range []string{
 		"-d 172.24.4.228/32 -p tcp -m tcp --dport 2222 -j DNAT --to-destination 10.1.0.2:22", "-j neutron-l3-agent-pf-1a2b3c4d",
 		"qg-d48b49e0-aa 172.24.4.228/32", "172.24.4.228:6:2222 10.1.0.2:22",
+		"-p udp -m udp --dport 9000:9010 -j DNAT --to-destination 10.1.0.2:8000-8010/9000", "172.24.4.228:17:9000-9010 10.1.0.2:8000-8010",
+		"-p udp -m udp --dport 7000:7010 -j DNAT --to-destination 10.1.0.2:80", "172.24.4.228:17:7000-7010 10.1.0.2:80",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("missing: %s", want)

@@ -33,10 +33,30 @@ func addNetworks(h *Host, s *store.Snapshot) {
 		if !ok {
 			continue
 		}
-		h.Networks[n.ID] = Network{Network: network(n), LocalVLAN: hn.LocalVLAN, DHCP: served[n.ID]}
+		row := Network{Network: network(n), LocalVLAN: hn.LocalVLAN, DHCP: served[n.ID]}
 		for sub := range store.By(s, store.SubnetsByNetwork, string(n.ID)) {
 			h.Subnets[sub.ID] = subnet(sub)
+			row.addScope(s, sub)
 		}
+		h.Networks[n.ID] = row
+	}
+}
+
+// addScope takes in the mark of the address scope that a subnet is in. All of the
+// network's are in the same one; should they not be, the highest mark stands for
+// all: the packets of the others are dropped, and none goes where it may not.
+func (n *Network) addScope(s *store.Snapshot, sub *neutrino.Subnet) {
+	p, ok := store.Peek(s, store.SubnetPools, sub.SubnetPoolID)
+	if !ok {
+		return
+	}
+	a, ok := store.Peek(s, store.AddressScopes, p.AddressScopeID)
+	switch {
+	case !ok:
+	case sub.IPVersion == 6:
+		n.ScopeIPv6 = max(n.ScopeIPv6, a.Mark)
+	default:
+		n.ScopeIPv4 = max(n.ScopeIPv4, a.Mark)
 	}
 }
 
@@ -182,31 +202,32 @@ func boundTo(p *neutrino.Port) string {
 
 func network(n *neutrino.Network) neutrino.Network {
 	c := *n
-	c.Name, c.Status, c.Shared, c.AvailabilityZoneHints, c.Standard = "", "", false, nil, neutrino.Standard{}
+	c.Name, c.Status, c.AvailabilityZoneHints, c.Standard, c.Tags = "", "", nil, neutrino.Standard{}, nil
+	c.Shared, c.External = false, false
 	return c
 }
 
 func subnet(s *neutrino.Subnet) neutrino.Subnet {
 	c := *s
-	c.Name, c.AllocationPools, c.Standard = "", nil, neutrino.Standard{}
+	c.Name, c.AllocationPools, c.Standard, c.Tags = "", nil, neutrino.Standard{}, nil
 	return c
 }
 
 func port(p *neutrino.Port) neutrino.Port {
 	c := *p
-	c.Name, c.Status, c.Profile, c.Standard = "", "", "", neutrino.Standard{}
+	c.Name, c.Status, c.Profile, c.Standard, c.Tags = "", "", "", neutrino.Standard{}, nil
 	return c
 }
 
 func router(r *neutrino.Router) neutrino.Router {
 	c := *r
-	c.Name, c.Status, c.AvailabilityZoneHints, c.Standard = "", "", nil, neutrino.Standard{}
+	c.Name, c.Status, c.AvailabilityZoneHints, c.Standard, c.Tags = "", "", nil, neutrino.Standard{}, nil
 	return c
 }
 
 func floatingIP(f *neutrino.FloatingIP) neutrino.FloatingIP {
 	c := *f
-	c.Status, c.Standard = "", neutrino.Standard{}
+	c.Status, c.Standard, c.Tags = "", neutrino.Standard{}, nil
 	return c
 }
 
@@ -216,9 +237,18 @@ func forwarding(f *neutrino.PortForwarding) neutrino.PortForwarding {
 	return c
 }
 
+// pool and scope are what networks' marks follow from.
+func pool(p *neutrino.SubnetPool) neutrino.SubnetPool {
+	return neutrino.SubnetPool{ID: p.ID, AddressScopeID: p.AddressScopeID}
+}
+
+func scope(a *neutrino.AddressScope) neutrino.AddressScope {
+	return neutrino.AddressScope{ID: a.ID, Mark: a.Mark}
+}
+
 func group(g *neutrino.SecurityGroup) neutrino.SecurityGroup {
 	c := *g
-	c.Name, c.Standard = "", neutrino.Standard{}
+	c.Name, c.Standard, c.Tags = "", neutrino.Standard{}, nil
 	return c
 }
 

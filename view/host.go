@@ -40,6 +40,10 @@ type Network struct {
 	LocalVLAN uint16 `json:"local_vlan"`
 	// DHCP is set where this host serves the network.
 	DHCP bool `json:"dhcp"`
+	// ScopeIPv4 and ScopeIPv6 are the marks of the address scopes that the
+	// network's subnets are in, 0 for none.
+	ScopeIPv4 uint16 `json:"scope_ipv4,omitempty"`
+	ScopeIPv6 uint16 `json:"scope_ipv6,omitempty"`
 }
 
 // Neighbour is a port of a network of ours that is not bound to this host.

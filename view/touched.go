@@ -61,6 +61,16 @@ func (t *touch) change(c store.Change) {
 			if differ(c, floatingIP) {
 				t.router(v.RouterID)
 			}
+		case *neutrino.SubnetPool:
+			if differ(c, pool) {
+				t.pool(v.ID)
+			}
+		case *neutrino.AddressScope:
+			if differ(c, scope) {
+				for p := range store.By(t.s, store.SubnetPoolsByScope, string(v.ID)) {
+					t.pool(p.ID)
+				}
+			}
 		case *neutrino.PortForwarding:
 			if f, ok := store.Peek(t.s, store.FloatingIPs, v.FloatingIPID); ok && differ(c, forwarding) {
 				t.router(f.RouterID)
@@ -188,6 +198,17 @@ func contribution(p *neutrino.Port, g neutrino.ID) any {
 func (t *touch) network(id neutrino.ID) {
 	for hn := range store.By(t.s, store.HostNetworksByNetwork, string(id)) {
 		t.hosts[hn.Host] = true
+	}
+}
+
+// pool touches the hosts where a network has a subnet of the pool.
+func (t *touch) pool(id neutrino.ID) {
+	done := map[neutrino.ID]bool{}
+	for s := range store.By(t.s, store.SubnetsByPool, string(id)) {
+		if !done[s.NetworkID] {
+			done[s.NetworkID] = true
+			t.network(s.NetworkID)
+		}
 	}
 }
 

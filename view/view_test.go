@@ -58,6 +58,8 @@ var (
 	routerIDs  = ids("router", 2)
 	floatIDs   = ids("f", 3)
 	forwardIDs = ids("pf", 3)
+	poolIDs    = ids("pool", 2)
+	scopeIDs   = ids("scope", 2)
 )
 
 // writes are the kinds of write that a history is made of. They know nothing
@@ -74,7 +76,8 @@ var writes = []func(*rapid.T, *store.Tx){
 	},
 	func(t *rapid.T, tx *store.Tx) {
 		store.Put(tx, store.Subnets, &neutrino.Subnet{ID: "s" + pick(t, "subnet", networkIDs), NetworkID: pick(t, "network", networkIDs),
-			CIDR: netip.MustParsePrefix("10.1.0.0/24"), EnableDHCP: rapid.Bool().Draw(t, "dhcp")})
+			CIDR: netip.MustParsePrefix("10.1.0.0/24"), EnableDHCP: rapid.Bool().Draw(t, "dhcp"),
+			IPVersion: pick(t, "version", []int{4, 6}), SubnetPoolID: pick(t, "pool", append(poolIDs, ""))})
 	},
 	putPort, putPort, putPort,
 	func(t *rapid.T, tx *store.Tx) { store.Delete(tx, store.Ports, pick(t, "port", portIDs)) },
@@ -117,7 +120,27 @@ var writes = []func(*rapid.T, *store.Tx){
 		h.TunnelIP = pick(t, "ip", []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), {}})
 		store.Put(tx, store.Hosts, h)
 	},
-	putRouter, bindRouter, putFloatingIP, putForwarding, describePort,
+	putRouter, bindRouter, putFloatingIP, putForwarding, describePort, putPool, putScope,
+}
+
+func putPool(t *rapid.T, tx *store.Tx) {
+	p := &neutrino.SubnetPool{ID: pick(t, "pool", poolIDs), AddressScopeID: pick(t, "scope", append(scopeIDs, "")),
+		Name: pick(t, "name", []string{"a", "b"})}
+	if rapid.Bool().Draw(t, "delete") {
+		store.Delete(tx, store.SubnetPools, p.ID)
+		return
+	}
+	store.Put(tx, store.SubnetPools, p)
+}
+
+func putScope(t *rapid.T, tx *store.Tx) {
+	a := &neutrino.AddressScope{ID: pick(t, "scope", scopeIDs), Mark: pick(t, "mark", []uint16{1025, 1026}),
+		Name: pick(t, "name", []string{"a", "b"})}
+	if rapid.Bool().Draw(t, "delete") {
+		store.Delete(tx, store.AddressScopes, a.ID)
+		return
+	}
+	store.Put(tx, store.AddressScopes, a)
 }
 
 // describePort changes what is said of an instance, and nothing else.

@@ -149,6 +149,7 @@ func runAgent(ctx context.Context, v *config.Values) error {
 	if err != nil {
 		return err
 	}
+	instances.TokenKey = tokenKey(state)
 	settings := planConfig(v, reg)
 	hands, surfaces := agent.RealHands(settings, agent.Places{OVSDB: v.String("ovs", "ovsdb_connection"), OVSRun: v.String("ovs", "run_dir")}, instances)
 	log.Info("agent runs", "host", reg.Host, "services", strings.Join(reg.Services, ", "), "local_ip", reg.TunnelIP.String())
@@ -241,7 +242,7 @@ func printStatus(w io.Writer, s agent.Status) {
 	for _, group := range []struct {
 		name string
 		list []agent.Trouble
-	}{{"waiting", s.Pending}, {"failing", s.Errors}} {
+	}{{"waiting", s.Pending}, {"failing", s.Errors}, {"noticed", s.Noticed}} {
 		more := map[string]int{}
 		for _, t := range group.list {
 			more[t.Object]++
@@ -261,7 +262,7 @@ func printStatus(w io.Writer, s agent.Status) {
 	for _, r := range s.Repaired {
 		fmt.Fprintf(w, "repaired  %s at %s: %d of %s that others had changed\n", r.Object, r.At.Format(time.DateTime), r.Items, r.Surface)
 	}
-	if len(s.Pending)+len(s.Errors) == 0 {
+	if len(s.Pending)+len(s.Errors)+len(s.Noticed) == 0 {
 		fmt.Fprintln(w, "everything is as wanted")
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"neutrino/config"
@@ -57,6 +59,25 @@ func metadataService(v *config.Values) (metadata.Options, error) {
 	var err error
 	o.Nova.TLS, err = novaTLS(v)
 	return o, err
+}
+
+// tokenKeyLen is the length of the key that signs session tokens, in bytes.
+const tokenKeyLen = 32
+
+// tokenKey is the key of the host's session tokens: they outlive the agent. On
+// a disk that is full they do not, which is no reason not to start.
+func tokenKey(statePath string) []byte {
+	file := filepath.Join(statePath, "metadata-token.key")
+	key, err := os.ReadFile(file)
+	if err == nil && len(key) == tokenKeyLen {
+		return key
+	}
+	key = make([]byte, tokenKeyLen)
+	_, _ = rand.Read(key) // it never fails (crypto/rand)
+	if err := os.WriteFile(file, key, 0o600); err != nil {
+		slog.Warn("metadata: session tokens end with this process: their key cannot be kept", "error", err)
+	}
+	return key
 }
 
 func rate(v *config.Values, requests, window string) metadata.Rate {

@@ -111,3 +111,18 @@ func TestStatusSaysWhatWaitsAndWhatFails(t *testing.T) {
 		}
 	}
 }
+
+func TestTheKeyOfTokensOutlivesTheAgent(t *testing.T) {
+	dir := t.TempDir()
+	first := tokenKey(dir)
+	info, err := os.Stat(filepath.Join(dir, "metadata-token.key"))
+	if err != nil || info.Mode().Perm() != 0o600 || len(first) != tokenKeyLen {
+		t.Fatalf("%d bytes, %v, %v", len(first), info, err)
+	}
+	if !bytes.Equal(tokenKey(dir), first) {
+		t.Error("it is another one after a restart")
+	}
+	if key := tokenKey(filepath.Join(dir, "missing")); len(key) != tokenKeyLen {
+		t.Error("a disk that cannot be written keeps the agent from having a key")
+	}
+}

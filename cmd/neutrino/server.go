@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"neutrino/config"
 	"neutrino/feed"
 	"neutrino/intent"
+	"neutrino/intent/quota"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
 )
@@ -32,7 +34,6 @@ var serverOptions = []config.Option{
 	{Section: "DEFAULT", Name: "bind_host", Default: "127.0.0.1", Help: "address of the API"},
 	{Section: "DEFAULT", Name: "bind_port", Default: "9696", Help: "port of the API", Check: config.Number},
 	{Section: "DEFAULT", Name: "state_path", Default: "/var/lib/neutron", Help: "directory of the server's files"},
-	{Section: "DEFAULT", Name: "auth_strategy", Default: "noauth", Help: "how callers prove who they are", Check: config.OneOf("noauth")},
 	{Section: "DEFAULT", Name: "debug", Default: "false", Help: "log more", Check: config.Boolean},
 	{Section: "DEFAULT", Name: "base_mac", Default: "fa:16:3e:00:00:00", Help: "first three or four octets of generated MAC addresses"},
 	{Section: "DEFAULT", Name: "dns_domain", Default: "openstacklocal", Help: "domain of the instances' names"},
@@ -46,6 +47,15 @@ var serverOptions = []config.Option{
 	{Section: "DEFAULT", Name: "pagination_max_limit", Default: "-1", Help: "longest page of a list, -1 for no limit", Check: config.Number},
 	{Section: "DEFAULT", Name: "allow_bulk", Default: "true", Help: "accept several objects in one POST", Check: config.Boolean},
 	{Section: "DEFAULT", Name: "network_link_prefix", Help: "scheme, host and path of links in answers, instead of the request's"},
+	{Section: "quotas", Name: "quota_network", Default: "100", Help: "networks of a project, -1 for no limit", Check: config.Number},
+	{Section: "quotas", Name: "quota_subnet", Default: "100", Help: "subnets of a project, -1 for no limit", Check: config.Number},
+	{Section: "quotas", Name: "quota_port", Default: "500", Help: "ports of a project, -1 for no limit", Check: config.Number},
+	{Section: "quotas", Name: "quota_router", Default: "10", Help: "routers of a project, -1 for no limit", Check: config.Number},
+	{Section: "quotas", Name: "quota_floatingip", Default: "50", Help: "floating IPs of a project, -1 for no limit", Check: config.Number},
+	{Section: "quotas", Name: "quota_security_group", Default: "10", Help: "security groups of a project, -1 for no limit", Check: config.Number},
+	{Section: "quotas", Name: "quota_security_group_rule", Default: "100", Help: "security group rules of a project, -1 for no limit", Check: config.Number},
+	{Section: "quotas", Name: "quota_subnetpool", Default: "-1", Help: "subnet pools of a project, -1 for no limit", Check: config.Number},
+	{Section: "quotas", Name: "quota_rbac_policy", Default: "10", Help: "RBAC policies of a project, -1 for no limit", Check: config.Number},
 	{Section: "database", Name: "connection", Default: "sqlite:///$state_path/neutron.sqlite", Help: "the store"},
 	{Section: "ml2", Name: "project_network_types", Old: "tenant_network_types", Default: "gre,vxlan,geneve", Help: "types of projects' networks, in order of preference", Check: projectTypes},
 	{Section: "ml2", Name: "path_mtu", Default: "0", Help: "MTU of the path between tunnel endpoints, bytes, 0 for global_physnet_mtu", Check: config.Number},
@@ -62,7 +72,7 @@ var serverOptions = []config.Option{
 }
 
 func serverCommand() *cobra.Command {
-	set := &config.Set{Options: serverOptions}
+	set := &config.Set{Options: slices.Concat(serverOptions, identityOptions())}
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Serve the Networking API v2.0 and feed the agents",
@@ -76,6 +86,7 @@ func serverCommand() *cobra.Command {
 		},
 	}
 	set.Flags(cmd)
+	cmd.AddCommand(policyCommand())
 	return cmd
 }
 
@@ -83,6 +94,14 @@ func serverCommand() *cobra.Command {
 func serve(ctx context.Context, v *config.Values) error {
 	log := started(v, "server")
 	settings, err := intentConfig(v)
+	if err != nil {
+		return err
+	}
+	callers, err := authenticator(v)
+	if err != nil {
+		return err
+	}
+	policy, err := policies(v, log)
 	if err != nil {
 		return err
 	}
@@ -96,6 +115,9 @@ func serve(ctx context.Context, v *config.Values) error {
 	}
 	defer done()
 	svc := intent.New(db, settings)
+	if err := svc.Adopt(ctx); err != nil {
+		return err
+	}
 	exposure := feed.Local
 	if v.Bool("neutrino", "allow_unauthenticated") {
 		exposure = feed.Anywhere
@@ -109,10 +131,14 @@ func serve(ctx context.Context, v *config.Values) error {
 	group.Go(func() error {
 		return reschedule(ctx, svc, time.Duration(v.Int("neutrino", "reschedule_interval"))*time.Second)
 	})
-	server := api.Server(ctx, api.New(svc, db, api.Options{
+	handler, err := api.New(svc, db, api.Options{
 		LinkPrefix: v.String("DEFAULT", "network_link_prefix"), MaxPage: v.Int("DEFAULT", "pagination_max_limit"),
-		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), Log: log,
-	}))
+		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), Log: log, Auth: callers, Policy: policy,
+	})
+	if err != nil {
+		return err
+	}
+	server := api.Server(ctx, handler)
 	for _, ln := range listeners {
 		log.Info("API is served", "address", ln.Addr().String())
 		group.Go(func() error { return server.Serve(ln) })
@@ -239,16 +265,7 @@ func listen(ctx context.Context, v *config.Values) ([]net.Listener, error) {
 		return nil, fmt.Errorf("[DEFAULT] bind_host, bind_port: %w", err)
 	}
 	out = append(out, ln)
-	if v.Bool("neutrino", "allow_unauthenticated") {
-		return out, nil
-	}
-	for _, ln := range out {
-		if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-			return nil, fmt.Errorf("[DEFAULT] bind_host: %s is not a loopback address, and auth_strategy = noauth makes every caller an administrator; "+
-				"bind to 127.0.0.1, or set [neutrino] allow_unauthenticated = true", tcp)
-		}
-	}
-	return out, nil
+	return out, checkExposure(v, out)
 }
 
 func intentConfig(v *config.Values) (intent.Config, error) {
@@ -288,6 +305,10 @@ func intentConfig(v *config.Values) (intent.Config, error) {
 	c.MaxDNSNameservers, c.MaxHostRoutes = v.Int("DEFAULT", "max_dns_nameservers"), v.Int("DEFAULT", "max_subnet_host_routes")
 	c.MaxRoutes = v.Int("DEFAULT", "max_routes")
 	c.MaxAllowedAddressPair = v.Int("DEFAULT", "max_allowed_address_pair")
+	c.Quotas = map[string]int{}
+	for _, resource := range quota.Resources() {
+		c.Quotas[resource] = max(v.Int("quotas", "quota_"+resource), neutrino.NoLimit) // as Neutron, negative is no limit
+	}
 	c.DNSDomain = v.String("DEFAULT", "dns_domain")
 	c.AgentDownTime = time.Duration(v.Int("DEFAULT", "agent_down_time")) * time.Second
 	return c, nil
