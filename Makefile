@@ -4,7 +4,10 @@ export CGO_ENABLED ?= 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PKGS = ./...
 
-.PHONY: help build deps lab lab-down test check bench clean
+# What Debian's Keystone and tempest need, for `make conformance`.
+CONFORMANCE_PACKAGES = keystone uwsgi-core uwsgi-plugin-python3 tempest
+
+.PHONY: help build deps lab lab-down test check bench conformance clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -35,6 +38,12 @@ check: ## format, vet, static analysis, rules, pure tests with the race detector
 
 bench: deps build ## the figures of docs/performance.md (root)
 	scripts/bench.sh
+
+conformance: build ## openstack, gophercloud and tempest against neutrino and Debian's Keystone (root); PARTS= REGEX= FORMAT= HOLD=1
+	@scripts/install.sh $(CONFORMANCE_PACKAGES)
+	$(GO) build -trimpath -o bin/conformance ./conformance
+	$(GO) test -c -o bin/gophercloud.test ./conformance/gophercloud
+	@bin/conformance $(if $(PARTS),-parts '$(PARTS)') $(if $(REGEX),-regex '$(REGEX)') $(if $(FORMAT),-o '$(FORMAT)') $(if $(HOLD),-hold)
 
 clean: ## remove what the build made
 	rm -rf bin

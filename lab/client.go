@@ -144,7 +144,10 @@ func (c *Client) Ensure(ctx context.Context, collection string, q Query, body Ob
 	return nil, fmt.Errorf("lab: %d %s with %v, want one", len(found), collection, q)
 }
 
+// singular is what a body calls one object of a collection, which may lie below
+// another object.
 func singular(collection string) string {
+	collection = collection[strings.LastIndexByte(collection, '/')+1:]
 	return strings.TrimSuffix(strings.ReplaceAll(collection, "-", "_"), "s")
 }
 

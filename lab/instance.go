@@ -407,7 +407,14 @@ func (l *Lab) leaseScript(ctx context.Context) (string, error) {
 }
 
 func parseLease(text string) (Lease, error) {
-	var lease Lease
+	lease := leaseFields(text)
+	if lease.Address == "" {
+		return lease, fmt.Errorf("lab: no address in the lease %q", text)
+	}
+	return lease, nil
+}
+
+func leaseFields(text string) (lease Lease) {
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		switch key {
@@ -431,8 +438,5 @@ func parseLease(text string) (Lease, error) {
 			lease.Domain = value
 		}
 	}
-	if lease.Address == "" {
-		return lease, fmt.Errorf("lab: no address in the lease %q", text)
-	}
-	return lease, nil
+	return lease
 }

@@ -55,6 +55,8 @@ type Settings struct {
 	Uplink   Uplink               `json:"uplink"`   // nic: how the network host reaches the outside
 	Provider bool                 `json:"provider"` // compute hosts too have a NIC and a bridge on the public network
 	Bare     bool                 `json:"bare"`     // no router, no outside: instances and DHCP alone
+	// Feed is the socket of a server that runs elsewhere, for [Lab.UpHosts].
+	Feed string `json:"feed,omitempty"`
 }
 
 func (s Settings) withDefaults() Settings {
@@ -238,8 +240,11 @@ const (
 // plannedHosts are the hosts that the settings ask for. The addresses are of
 // TEST-NET-1 (RFC 5737), inside namespaces only.
 func (s Settings) plannedHosts() []HostRecord {
-	hosts := []HostRecord{
-		{Name: "controller", Role: RoleController, Address: netip.AddrFrom4([4]byte{192, 0, 2, 10})},
+	var hosts []HostRecord
+	if s.Feed == "" {
+		hosts = append(hosts, HostRecord{
+			Name: "controller", Role: RoleController, Address: netip.AddrFrom4([4]byte{192, 0, 2, 10}),
+		})
 	}
 	for n := 1; n <= s.Networks; n++ {
 		hosts = append(hosts, HostRecord{

@@ -14,8 +14,13 @@ import (
 )
 
 // feedSocket is where the agents reach the server. It lies in the lab's
-// directory, which every host sees.
-func (l *Lab) feedSocket() string { return l.path("feed.sock") }
+// directory, which every host sees, unless the server is somebody else's.
+func (l *Lab) feedSocket() string {
+	if feed := l.snapshot().Settings.Feed; feed != "" {
+		return feed
+	}
+	return l.path("feed.sock")
+}
 
 // serverConfig is the controller's neutron.conf.
 func (h *Host) serverConfig() string {

@@ -2,12 +2,15 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+
+	"neutrino"
 )
 
 // Status is a lab as it is now.
@@ -45,6 +48,8 @@ type AgentStatus struct {
 	Type   string `json:"type"`
 	Binary string `json:"binary"`
 	Alive  bool   `json:"alive"`
+	// Conditions is what is wrong on the agent's host; the same for all its agents.
+	Conditions []neutrino.Pending `json:"conditions,omitempty"`
 }
 
 // InstanceStatus is an instance with what the API says of its port.
@@ -87,7 +92,7 @@ func (l *Lab) askAPI(ctx context.Context, s *Status) string {
 	}
 	for _, a := range agents {
 		s.Agents = append(s.Agents, AgentStatus{
-			Host: a.Text("host"), Type: a.Text("agent_type"), Binary: a.Text("binary"), Alive: a.Bool("alive"),
+			Host: a.Text("host"), Type: a.Text("agent_type"), Binary: a.Text("binary"), Alive: a.Bool("alive"), Conditions: Conditions(a),
 		})
 	}
 	for i := range s.Instances {
@@ -113,10 +118,41 @@ func (s Status) WriteTo(w io.Writer) (int64, error) {
 	fmt.Fprintf(&b, "lab %s in %s: %s\n", s.Name, s.Dir, state)
 	if len(s.Hosts) > 0 {
 		fmt.Fprintf(&b, "API %s: %s\n", s.Endpoint, s.API)
-		b.WriteString(s.hostTable() + "\n" + s.agentTable() + "\n" + instanceTable(s.Instances) + "\n")
+		b.WriteString(s.hostTable() + "\n" + s.agentTable() + "\n" + instanceTable(s.Instances) + "\n" + s.conditions())
 	}
 	n, err := io.WriteString(w, b.String())
 	return int64(n), err
+}
+
+// Conditions is what an agent of the API says to be wrong on its host.
+func Conditions(agent Object) []neutrino.Pending {
+	var config struct {
+		Conditions []neutrino.Pending `json:"conditions"`
+	}
+	b, err := json.Marshal(agent["configurations"])
+	if err == nil {
+		err = json.Unmarshal(b, &config)
+	}
+	if err != nil {
+		return []neutrino.Pending{{Object: neutrino.HostObject, Reason: "configurations: " + err.Error()}}
+	}
+	return config.Conditions
+}
+
+// conditions are what is wrong on each host, a line each.
+func (s Status) conditions() string {
+	var b strings.Builder
+	said := map[string]bool{}
+	for _, a := range s.Agents {
+		if said[a.Host] {
+			continue
+		}
+		said[a.Host] = true
+		for _, c := range a.Conditions {
+			fmt.Fprintf(&b, "condition on %s, %s: %s\n", a.Host, c.Object, c.Reason)
+		}
+	}
+	return b.String()
 }
 
 func newTable(columns ...any) table.Writer {

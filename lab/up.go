@@ -203,17 +203,8 @@ func (l *Lab) greetAll(ctx context.Context) error {
 // startServices starts server and agents, waits for both and makes the
 // scenario.
 func (l *Lab) startServices(ctx context.Context) error {
-	for _, h := range l.Hosts() {
-		start := h.startAgent
-		switch h.Role {
-		case RoleController:
-			start = h.startServer
-		case RoleOutside:
-			start = h.open
-		}
-		if err := start(ctx); err != nil {
-			return err
-		}
+	if err := l.startHosts(ctx); err != nil {
+		return err
 	}
 	controller, err := l.Host(RoleController)
 	if err != nil {

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the Debian packages that neutrino, its lab and its tests need, and says which.
+# Installs the Debian packages that neutrino, its lab and its tests need, and those that it is told, and says which.
 set -eu
 packages="openvswitch-switch dnsmasq-base iptables ipset conntrack iproute2 kmod procps util-linux
-	busybox-static qemu-system-x86 cpio xz-utils tcpdump iputils-ping iperf3 netcat-openbsd ethtool
-	python3-openstackclient python3-neutronclient"
+	busybox-static qemu-system-x86 cpio xz-utils tcpdump isc-dhcp-client iputils-ping iperf3 netcat-openbsd ethtool
+	python3-openstackclient python3-neutronclient $*"
 missing=
 for p in $packages; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -35,7 +34,7 @@ func (b *bench) create(ctx context.Context) (figures []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, s.remove()) }()
 	body, err := s.network(ctx)
 	if err != nil {
 		return nil, inPlace(s.log, err)
@@ -54,15 +53,14 @@ func (b *bench) create(ctx context.Context) (figures []figure, err error) {
 	if err != nil {
 		return figures, err
 	}
-	f = figure{name: fmt.Sprintf("create port over HTTP, %d clients", parallelClients), target: "≥ 1,500/s", also: fmt.Sprintf("%.0f/s", rate)}.take(many)
-	if rate < 1500 {
-		f.missed = append(f.missed, fmt.Sprintf("%.0f/s short", 1500-rate))
-	}
+	f = figure{name: fmt.Sprintf("create port over HTTP, %d clients", parallelClients), target: "≥ 1,500/s"}.take(many)
+	f.atLeast(rate, 1500)
 	return append(figures, f), nil
 }
 
 // server is a server process without hosts.
 type server struct {
+	args []string // of the program
 	cmd  *exec.Cmd
 	dir  string
 	log  string
@@ -70,23 +68,31 @@ type server struct {
 	http *http.Client
 }
 
-// startServer starts the real server on a socket that we listen on, so that no
-// port is guessed, and waits for its first answer.
-func startServer(ctx context.Context, binary string) (*server, error) {
+// startServer starts the real server with a state of its own and the options,
+// and waits for its first answer.
+func startServer(ctx context.Context, binary string, options ...string) (*server, error) {
 	dir, err := os.MkdirTemp("", "neutrino-bench-")
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir, log: filepath.Join(dir, "server.log"), http: &http.Client{
-		Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: parallelClients},
-	}}
-	if err := s.start(ctx, binary); err != nil {
-		return nil, errors.Join(err, s.stop())
+	s := &server{
+		args: append([]string{binary, "server", "--state-path", dir}, options...),
+		dir:  dir, log: filepath.Join(dir, "server.log"), http: &http.Client{
+			Timeout: startTime, Transport: &http.Transport{MaxIdleConnsPerHost: 4 * parallelClients},
+		},
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.remove())
 	}
 	return s, nil
 }
 
-func (s *server) start(ctx context.Context, binary string) error {
+// startTime is how long a server may take until its first answer.
+const startTime = time.Minute
+
+// start starts the server on a socket that we listen on, so that no port is
+// guessed.
+func (s *server) start(ctx context.Context) error {
 	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return err
@@ -97,7 +103,7 @@ func (s *server) start(ctx context.Context, binary string) error {
 		return err
 	}
 	defer socket.Close()
-	log, err := os.Create(s.log)
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -105,7 +111,7 @@ func (s *server) start(ctx context.Context, binary string) error {
 	s.url = "http://" + ln.Addr().String()
 	// Socket activation (sd_listen_fds(3)) wants the receiver's own pid, which
 	// the shell knows and exec keeps.
-	s.cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh", binary, "server", "--state-path", s.dir)
+	s.cmd = exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, s.args...)...)
 	s.cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=api")
 	s.cmd.ExtraFiles, s.cmd.Stdout, s.cmd.Stderr = []*os.File{socket}, log, log
 	s.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
@@ -117,25 +123,33 @@ func (s *server) start(ctx context.Context, binary string) error {
 	if err := errors.Join(socket.Close(), ln.Close()); err != nil {
 		return err
 	}
-	return until(ctx, 10*time.Second, 10*time.Millisecond, func() error {
-		_, err := lab.NewClient(s.url).List(ctx, "networks", nil)
+	return until(ctx, startTime, 10*time.Millisecond, func() error {
+		_, _, err := s.get(ctx, "/v2.0/networks?limit=1")
 		return err
 	})
 }
 
-// stop ends the server and removes what it wrote.
-func (s *server) stop() error {
+// kill ends the server without a warning and leaves what it wrote.
+func (s *server) kill() {
 	s.http.CloseIdleConnections()
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Kill() // it may have ended
 		_ = s.cmd.Wait()         // killed
 	}
+}
+
+// remove ends the server and removes what it wrote.
+func (s *server) remove() error {
+	s.kill()
 	return os.RemoveAll(s.dir)
 }
 
 // network makes a network with one subnet and returns the body of a port's
 // creation.
 func (s *server) network(ctx context.Context) ([]byte, error) {
+	if err := s.unlimited(ctx, "default"); err != nil {
+		return nil, err
+	}
 	c := lab.NewClient(s.url)
 	network, err := c.Create(ctx, "networks", lab.Object{"name": "bench"})
 	if err != nil {
@@ -160,7 +174,7 @@ func (s *server) createPorts(ctx context.Context, body []byte, l load) ([]time.D
 		clients.Go(func() {
 			for i := next.Add(1) - 1; i < int64(l.ports) && errs[c] == nil; i = next.Add(1) - 1 {
 				start := time.Now()
-				errs[c] = s.post(ctx, body)
+				_, errs[c] = s.post(ctx, body)
 				took[i] = time.Since(start)
 			}
 		})
@@ -170,20 +184,49 @@ func (s *server) createPorts(ctx context.Context, body []byte, l load) ([]time.D
 	return took, rate, errors.Join(errs...)
 }
 
-func (s *server) post(ctx context.Context, body []byte) error {
+// post creates ports and returns the answer.
+func (s *server) post(ctx context.Context, body []byte) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/v2.0/ports", bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	answer, status, err := s.do(req)
+	if err == nil && status != http.StatusCreated {
+		err = fmt.Errorf("create port: %d: %.500s", status, answer)
+	}
+	return answer, err
+}
+
+// get reads a path; headers are name, value, name, value. It returns the answer
+// and how long it took until the last byte.
+func (s *server) get(ctx context.Context, path string, headers ...string) ([]byte, time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	start := time.Now()
+	answer, status, err := s.do(req)
+	took := time.Since(start)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("GET %s: %d: %.500s", path, status, answer)
+	}
+	return answer, took, err
+}
+
+func (s *server) do(req *http.Request) ([]byte, int, error) {
 	resp, err := s.http.Do(req)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusCreated {
-		err = fmt.Errorf("create port: %s: %s", resp.Status, text)
+	var b bytes.Buffer
+	if resp.ContentLength > 0 {
+		b.Grow(int(resp.ContentLength) + bytes.MinRead)
 	}
-	return err
+	_, err = b.ReadFrom(resp.Body)
+	return b.Bytes(), resp.StatusCode, err
 }

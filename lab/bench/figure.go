@@ -36,6 +36,14 @@ func (f *figure) atMost(what string, got, limit time.Duration) {
 	}
 }
 
+// atLeast says how many there were in a second, and notes how many are missing.
+func (f *figure) atLeast(rate, limit float64) {
+	f.also = thousands(int(rate)) + "/s"
+	if rate < limit {
+		f.missed = append(f.missed, thousands(int(limit-rate))+"/s short")
+	}
+}
+
 // none notes a count that should have been zero.
 func (f *figure) none(what string, n int) {
 	if n != 0 {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
@@ -24,6 +25,7 @@ type bench struct {
 	binary string
 	name   string // of the lab
 	keep   bool   // leave the lab running at the end, for a look
+	ports  int    // in the store of the part scale
 	cloud  *cloud // nil until a figure needs it
 }
 
@@ -40,6 +42,7 @@ func parts() []part {
 	return []part{
 		{"plan", "plan and diff of a host with 500 ports", (*bench).plan},
 		{"create", "ports created over HTTP", (*bench).create},
+		{"scale", "a store with a million ports", (*bench).scale},
 		{"rule", "a security group rule comes into force on 3 hosts", (*bench).rule},
 		{"wire", "a plugged interface becomes ACTIVE", (*bench).wire},
 		{"restart", "an agent is killed and restarted under traffic", (*bench).restart},
@@ -53,9 +56,11 @@ func main() {
 	flag.StringVar(&b.binary, "binary", "bin/neutrino", "the program to measure")
 	flag.StringVar(&b.name, "name", "bench", "name of the lab that is made, and removed at the end")
 	flag.BoolVar(&b.keep, "keep", false, "leave the lab running, for a look at what went wrong")
+	flag.IntVar(&b.ports, "ports", 1_000_000, "how many ports the part scale has in store; its figures hold for a million")
 	markdown := flag.Bool("markdown", false, "print the table as Markdown")
 	flag.Usage = usage
 	flag.Parse()
+	slog.SetLogLoggerLevel(slog.LevelWarn)
 	before := loadAverage(ctx)
 	figures, err := b.measure(ctx, flag.Args())
 	if len(figures) > 0 {
@@ -122,7 +127,7 @@ func loadAverage(context.Context) string {
 }
 
 // partTime is how long one part may take.
-const partTime = 5 * time.Minute
+const partTime = 10 * time.Minute
 
 // inPlace says where an error happened.
 func inPlace(place string, err error) error {

@@ -21,6 +21,7 @@ type Ping struct {
 	conn *net.IPConn
 	to   *net.IPAddr
 	id   uint16
+	v6   bool
 	halt chan struct{}
 	sent chan error
 
@@ -33,16 +34,21 @@ type Ping struct {
 
 const (
 	echoRequest  = 8           // RFC 792
+	echoRequest6 = 128         // RFC 4443; the reply is 129
 	pingPatience = time.Second // for the last replies
 )
 
 // StartPing begins at once. Two pings from one host to one address would hear
 // each other's replies, were it not for their ids.
 func StartPing(from *lab.Host, to netip.Addr, pace time.Duration) (*Ping, error) {
-	p := &Ping{to: &net.IPAddr{IP: to.AsSlice()}, halt: make(chan struct{}), sent: make(chan error, 1),
+	p := &Ping{to: &net.IPAddr{IP: to.AsSlice()}, v6: to.Is6(), halt: make(chan struct{}), sent: make(chan error, 1),
 		id: uint16(time.Now().UnixNano() >> 10), first: make(chan struct{})}
+	network := "ip4:icmp"
+	if p.v6 {
+		network = "ip6:ipv6-icmp"
+	}
 	path := filepath.Join("/proc", strconv.Itoa(from.Holder), "ns/net")
-	err := inside.Namespace(path, func() (err error) { p.conn, err = net.ListenIP("ip4:icmp", nil); return err })
+	err := inside.Namespace(path, func() (err error) { p.conn, err = net.ListenIP(network, nil); return err })
 	if err != nil {
 		return nil, fmt.Errorf("ping %s: %w", to, err)
 	}
@@ -52,10 +58,15 @@ func StartPing(from *lab.Host, to netip.Addr, pace time.Duration) (*Ping, error)
 }
 
 // echo is a request with its checksum (RFC 1071), 8 bytes of header and no data.
+// The kernel fills in that of ICMPv6 itself (RFC 3542, 3.1).
 func (p *Ping) echo(sequence uint16) []byte {
 	b := []byte{echoRequest, 0, 0, 0, 0, 0, 0, 0}
 	binary.BigEndian.PutUint16(b[4:], p.id)
 	binary.BigEndian.PutUint16(b[6:], sequence)
+	if p.v6 {
+		b[0] = echoRequest6
+		return b
+	}
 	sum := uint32(echoRequest)<<8 + uint32(p.id) + uint32(sequence)
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
@@ -83,13 +94,16 @@ func (p *Ping) send(pace time.Duration) error {
 }
 
 func (p *Ping) receive() {
-	b := make([]byte, 256)
+	b, reply := make([]byte, 256), byte(0)
+	if p.v6 {
+		reply = echoRequest6 + 1
+	}
 	for {
 		n, from, err := p.conn.ReadFromIP(b)
 		if err != nil {
 			return // closed
 		}
-		if n < 8 || b[0] != 0 || binary.BigEndian.Uint16(b[4:]) != p.id || !from.IP.Equal(p.to.IP) {
+		if n < 8 || b[0] != reply || binary.BigEndian.Uint16(b[4:]) != p.id || !from.IP.Equal(p.to.IP) {
 			continue
 		}
 		p.answered(int(binary.BigEndian.Uint16(b[6:])))
