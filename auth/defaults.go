@@ -186,7 +186,7 @@ func sentence(verb string) string {
 	return map[string]string{"create": "Create", "get": "See", "update": "Change", "delete": "Delete"}[verb]
 }
 
-// ownedBy is the usual set: members write, readers read, administrators do all.
+// owned is the usual set: members write, readers read, administrators do all.
 func owned() demands {
 	return demands{create: or(admin, member), get: or(admin, reader), update: or(admin, member), delete: or(admin, member)}
 }

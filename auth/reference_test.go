@@ -9,7 +9,8 @@ import (
 
 // letters are those of api.md section 2, by rule: who may. The letters
 // are those of its legend; besides, "adv" is the role advsvc, "dpi" the role
-// data_plane_integrator, "any" a reader of any project, "notnet" a device_owner
+// data_plane_integrator, "Mshared" a member of the project that it is shared
+// with (section 1.9: POST by a reader is 403), "any" a reader of any project, "notnet" a device_owner
 // that is not the network's, and "one" a share that is not with all projects.
 const letters = `
 2.1  create_network A M
@@ -73,17 +74,17 @@ const letters = `
      delete_address_scope A M
      create_address_scope:shared A
      update_address_scope:shared A
-2.5  create_port A S NM shared
+2.5  create_port A S NM Mshared
      get_port A S NR R
      update_port A S M
      delete_port A S NM M
      create_port:mac_address A S NM
      update_port:mac_address A S NG
-     create_port:fixed_ips A S NM shared
-     create_port:fixed_ips:subnet_id A S NM shared
+     create_port:fixed_ips A S NM Mshared
+     create_port:fixed_ips:subnet_id A S NM Mshared
      create_port:fixed_ips:ip_address A S NM
      update_port:fixed_ips A S NM
-     update_port:fixed_ips:subnet_id A S NM shared
+     update_port:fixed_ips:subnet_id A S NM Mshared
      update_port:fixed_ips:ip_address A S NM
      create_port:device_id A M S
      update_port:device_id A M S
@@ -246,6 +247,8 @@ func (s situation) letter(t *testing.T, l string) bool {
 		return s.level("reader")
 	case "shared":
 		return s.shared
+	case "Mshared":
+		return s.shared && s.level("member")
 	case "external":
 		return s.external
 	case "notnet":

@@ -47,7 +47,9 @@ func addressScopeRules() []Rule {
 func portRules() []Rule {
 	f := &family{resource: "port", collection: "/ports", called: "port"}
 	trusted := or(admin, service, networkMember)
-	onShared := or(admin, service, networkMember, "rule:shared")
+	// On a network that is shared with it a project builds with the role member: a
+	// reader reads (api.md section 1.9).
+	onShared := or(admin, service, networkMember, "role:member and rule:shared")
 	own := or(admin, member, service)
 	owner := or("not rule:network_device", trusted)
 	f.verbs(demands{

@@ -97,11 +97,7 @@ func serve(ctx context.Context, v *config.Values) error {
 	if err != nil {
 		return err
 	}
-	callers, err := authenticator(v)
-	if err != nil {
-		return err
-	}
-	policy, err := policies(v, log)
+	options, err := apiOptions(v, log)
 	if err != nil {
 		return err
 	}
@@ -131,10 +127,7 @@ func serve(ctx context.Context, v *config.Values) error {
 	group.Go(func() error {
 		return reschedule(ctx, svc, time.Duration(v.Int("neutrino", "reschedule_interval"))*time.Second)
 	})
-	handler, err := api.New(svc, db, api.Options{
-		LinkPrefix: v.String("DEFAULT", "network_link_prefix"), MaxPage: v.Int("DEFAULT", "pagination_max_limit"),
-		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), Log: log, Auth: callers, Policy: policy,
-	})
+	handler, err := api.New(svc, db, options)
 	if err != nil {
 		return err
 	}
@@ -154,6 +147,20 @@ func serve(ctx context.Context, v *config.Values) error {
 		return err
 	}
 	return nil
+}
+
+// apiOptions are what the configuration says about the API.
+func apiOptions(v *config.Values, log *slog.Logger) (api.Options, error) {
+	o := api.Options{
+		LinkPrefix: v.String("DEFAULT", "network_link_prefix"), MaxPage: v.Int("DEFAULT", "pagination_max_limit"),
+		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), Log: log,
+	}
+	var err error
+	if o.Auth, err = authenticator(v); err != nil {
+		return o, err
+	}
+	o.Policy, err = policies(v, log)
+	return o, err
 }
 
 // reschedule moves routers and networks away from dead agents, until the context
