@@ -1,6 +1,6 @@
 package neutrino
 
-import "fmt"
+import "encoding/hex"
 
 // ID names one object. For objects that the API creates it is a random
 // version 4 UUID in its 36-character text form (RFC 9562); a security group
@@ -12,7 +12,14 @@ func NewID(random [16]byte) ID {
 	b := random
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	return ID(fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16]))
+	text := make([]byte, 0, 36)
+	for _, part := range [...][]byte{b[0:4], b[4:6], b[6:8], b[8:10], b[10:16]} {
+		if len(text) > 0 {
+			text = append(text, '-')
+		}
+		text = hex.AppendEncode(text, part)
+	}
+	return ID(text)
 }
 
 // IsUUID reports whether the text has the form of a UUID: 36 characters,

@@ -9,6 +9,7 @@ type Network struct {
 	Status                string      `json:"status" api:"filter,sort"`
 	Shared                bool        `json:"shared" api:"post,put,filter"`
 	External              bool        `json:"router:external" api:"post,put,filter"`
+	IsDefault             bool        `json:"is_default" api:"post,put,filter"` // the one default external network
 	NetworkType           NetworkType `json:"provider:network_type" api:"post,filter,max=32"`
 	PhysicalNetwork       string      `json:"provider:physical_network" api:"post,filter,max=64,null"`
 	SegmentationID        int64       `json:"provider:segmentation_id" api:"post,filter,null"`

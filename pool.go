@@ -17,6 +17,10 @@ const PoolWindow = 1000
 // full and is made wider.
 const poolProbes = 8
 
+// lastProbes is how many addresses of the whole pool are tried before it is
+// searched one by one.
+const lastProbes = 32
+
 // FirstAddr is the lowest address of the prefix: its network address.
 func FirstAddr(p netip.Prefix) netip.Addr { return p.Masked().Addr() }
 
@@ -123,20 +127,30 @@ func MergePools(pools []Pool) []Pool {
 type Choice struct {
 	Held  func(netip.Addr) bool
 	Below func(n uint64) uint64
+	// Taken is about how many of the lowest addresses are taken: the first window
+	// is twice as wide, so that about every second address in it is free.
+	Taken uint64
+	// All, where it is set, gives a Held that is quicker for many addresses: it
+	// is asked for before a pool is searched one by one.
+	All func() func(netip.Addr) bool
 }
 
 // Lowest is the pool's lowest free address; false when there is none.
 func (p Pool) Lowest(c Choice) (netip.Addr, bool) { return p.scan(c, 0, p.Size()) }
 
 // Random is a free address near the pool's start; false when there is none. It
-// looks at a few addresses of the lowest [PoolWindow] and doubles the window
-// while it finds it full, so that the work does not grow with the number of
-// addresses taken. Only a pool that is nearly full is searched one by one.
+// looks at a few addresses of the lowest [PoolWindow], or of twice as many as
+// are taken, and doubles the window while it finds it full, so that the work
+// does not grow with the number of addresses taken. Only a pool that is nearly
+// full is searched one by one.
 func (p Pool) Random(c Choice) (netip.Addr, bool) {
 	size := p.Size()
-	window := min(size, PoolWindow)
-	for {
-		for range poolProbes {
+	window := min(size, max(PoolWindow, 2*c.Taken))
+	for probes := poolProbes; ; {
+		if window == size {
+			probes = lastProbes
+		}
+		for range probes {
 			if a := p.At(c.Below(window)); !c.Held(a) {
 				return a, true
 			}
@@ -147,6 +161,9 @@ func (p Pool) Random(c Choice) (netip.Addr, bool) {
 		if window *= 2; window > size || window == 0 {
 			window = size
 		}
+	}
+	if c.All != nil {
+		c.Held = c.All()
 	}
 	start := c.Below(size)
 	if a, ok := p.scan(c, start, size); ok {

@@ -31,6 +31,9 @@ type Port struct {
 	// its host, 4097..65535; 0 while unbound. It is allocated with the binding
 	// and stays, so that no agent restart can strand its entries.
 	CTZone uint16 `json:"ct_zone,omitempty" api:"internal"`
+	// Standby are the port's inactive bindings: each has all that the port needs
+	// on a further host but its traffic.
+	Standby []PortBinding `json:"standby,omitempty" api:"internal"`
 }
 
 // Opaque is JSON that is stored and given back as it came ("{}" when unset).

@@ -8,7 +8,9 @@ import (
 
 // CompactPrefixes is the same addresses in as few prefixes as possible, in
 // order: 10.40.0.0/16 and 10.41.0.0/16 are 10.40.0.0/15.
-func CompactPrefixes(list []netip.Prefix) []netip.Prefix { return prefixesOf(MergePools(poolsOf(list))) }
+func CompactPrefixes(list []netip.Prefix) []netip.Prefix {
+	return prefixesOf(MergePools(poolsOf(list)))
+}
 
 // SubtractPrefixes is the addresses of list that minus does not have, in as few
 // prefixes as possible, in order.

@@ -3,12 +3,13 @@ package neutrino
 import "net/netip"
 
 // SecurityGroup is a named set of rules: /v2.0/security-groups (api.md 2.11).
-// Its rules are rows of their own.
+// Its rules are rows of their own. The packets of ports in a group that is not
+// stateful are not tracked: answers need rules of their own.
 type SecurityGroup struct {
 	ID        ID     `json:"id" api:"filter,sort"`
 	Name      string `json:"name" api:"post,put,filter,sort,max=255"`
 	ProjectID string `json:"project_id" api:"post,filter,sort,max=255"`
-	Stateful  bool   `json:"stateful" api:"filter"`
+	Stateful  bool   `json:"stateful" api:"post,put,filter,default=true"`
 	Standard
 	Tagged
 }

@@ -277,6 +277,10 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	}
 	slog.Debug("agent: pass", "revision", v.Revision, "plan", planned, "took", a.lastTook,
 		"puts", res.Puts, "drops", res.Drops, "problems", len(res.Problems))
+	if age == newPlan && len(res.Writes) > 0 {
+		slog.Info("agent: host changed", "revision", v.Revision, "request_ids", v.Causes,
+			"puts", res.Puts, "drops", res.Drops, "problems", len(res.Problems), "took", a.lastTook)
+	}
 	for _, w := range res.Writes {
 		slog.Debug("agent: wrote", "object", w.Object, "surface", w.Surface, "items", w.Items)
 	}

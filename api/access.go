@@ -19,7 +19,7 @@ type access[T any] struct {
 	all   bool // the rows are the whole table
 }
 
-// keyed are rows that an index finds.
+// keyed are rows that an index finds; without one the keys are the rows' ids.
 type keyed[T any] struct {
 	index *store.Index[T]
 	keys  []string
@@ -60,6 +60,11 @@ func (k *kind[T]) accessTo(v view, q *query[T]) access[T] {
 func (k *kind[T]) better(v view, other access[T], through []keyed[T]) access[T] {
 	n, keys := 0, 0
 	for _, part := range through {
+		if part.index == nil {
+			n += len(part.keys)
+			keys += 2 * len(part.keys) // there is no one key that all of them have
+			continue
+		}
 		for _, key := range part.keys {
 			n += store.Count(v.Reader, part.index, key)
 			keys++
@@ -93,7 +98,7 @@ func (k *kind[T]) eachOf(v view, through []keyed[T]) iter.Seq[*T] {
 		seen := map[neutrino.ID]bool{}
 		for _, part := range through {
 			for _, key := range part.keys {
-				for row := range store.By(v.Reader, part.index, key) {
+				for row := range k.under(v, part.index, key) {
 					id := k.table.ID(row)
 					if seen[id] {
 						continue
@@ -106,6 +111,14 @@ func (k *kind[T]) eachOf(v view, through []keyed[T]) iter.Seq[*T] {
 			}
 		}
 	}
+}
+
+// under yields the rows that have the index key, or the one of the id.
+func (k *kind[T]) under(v view, index *store.Index[T], key string) iter.Seq[*T] {
+	if index == nil {
+		return k.byID(v, []string{key})
+	}
+	return store.By(v.Reader, index, key)
 }
 
 // walk yields rows in the order of the query, from its marker on, if the table

@@ -38,6 +38,11 @@ type Options struct {
 	Auth auth.Authenticator
 	// Policy is what callers may do; nil is Neutron's defaults.
 	Policy *auth.Policies
+	// Ready says why the server cannot serve now, for /readyz; nil means that it
+	// always can.
+	Ready func(context.Context) error
+	// Observe is told of each answer; nil means that nobody is.
+	Observe func(Observation)
 	// Log gets a line for each request; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -64,6 +69,7 @@ type api struct {
 	resources  map[string]resource // by path
 	order      []resource
 	extensions []byte // the whole list, as it is answered
+	document   []byte // what the API is, in OpenAPI's words
 }
 
 // DefaultProject owns what a caller without a project makes, when callers are
@@ -98,7 +104,9 @@ func New(svc *intent.Service, db *store.DB, opts Options) (http.Handler, error) 
 		return nil, err
 	}
 	a.extensions = extensionList()
-	return a, nil
+	var err error
+	a.document, err = document(a.order)
+	return a, err
 }
 
 // Server wraps the handler in a server with deadlines against slow clients.
@@ -158,22 +166,35 @@ func (a *api) newCall(w http.ResponseWriter, r *http.Request, requestID string) 
 	if err != nil {
 		return nil, badRequest("The query string is malformed")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.opts.MaxBody))
-	if err != nil {
-		return nil, bodyError(err)
-	}
 	c := &call{
 		api: a, ctx: r.Context(), method: r.Method, header: r.Header,
-		base: a.base(r), path: r.URL.EscapedPath(), query: query, body: body,
+		base: a.base(r), path: r.URL.EscapedPath(), query: query,
 	}
-	return c, a.identify(c, requestID)
+	// Who proves nothing is not read from.
+	if err := a.identify(c, requestID); err != nil {
+		return nil, err
+	}
+	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, a.opts.MaxBody)); err != nil {
+		return nil, bodyError(err)
+	}
+	return c, nil
 }
 
-// identify finds out who asks. What versions there are is for everybody.
+// isOpen reports whether the path is for everybody: what versions there are,
+// what the API is, and how the server does.
+func isOpen(path string) bool {
+	switch strings.TrimRight(path, "/") {
+	case "", pathDocument, pathAlive, pathReady:
+		return true
+	}
+	return false
+}
+
+// identify finds out who asks.
 func (a *api) identify(c *call, requestID string) error {
 	policy := a.opts.Policy.Current()
 	var who auth.Identity
-	if strings.Trim(c.path, "/") != "" {
+	if !isOpen(c.path) {
 		var err error
 		if who, err = a.opts.Auth.Authenticate(c.ctx, c.header); err != nil {
 			return err
@@ -229,6 +250,8 @@ func (a *api) route(c *call) (*reply, error) {
 	switch {
 	case len(parts) == 0:
 		return a.versions(c)
+	case isOpen(c.path):
+		return a.open(c)
 	case parts[0] != "v2.0":
 		return nil, noResource()
 	case len(parts) == 1:

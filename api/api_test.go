@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/api/openapi"
 	"neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
@@ -245,7 +246,7 @@ func TestMethodsAndPathsThatDoNotExist(t *testing.T) {
 		{"DELETE", "/v2.0/networks", 405}, {"HEAD", "/v2.0/networks/" + id, 405}, {"PATCH", "/v2.0/networks/" + id, 405},
 		{"POST", "/v2.0/networks/" + id, 405}, {"POST", "/", 405}, {"PUT", "/v2.0/", 405}, {"POST", "/v2.0/agents", 405},
 		{"POST", "/v2.0/extensions", 405}, {"PUT", "/v2.0/security-group-rules/x", 405}, {"POST", "/v2.0/availability_zones", 405},
-		{"GET", "/v3", 404}, {"GET", "/v2.0/trunks", 404}, {"GET", "/v2.0/networks/" + id + "/tags", 404},
+		{"GET", "/v3", 404}, {"GET", "/v2.0/trunks", 404}, {"GET", "/v2.0/networks/" + id + "/nothing", 404},
 		{"GET", "/v2.0/networks/" + id + "/dhcp-agents/x", 404}, {"POST", "/v2.0/networks/" + id + "/dhcp-agents", 405},
 		{"GET", "/v2.0/availability_zones/nova", 404}, {"GET", "/v2.0/availability_zones/nova/x", 404}, {"POST", "/v2.0/floatingip_pools", 405},
 		{"GET", "/v2.0/subnets/" + id + "/x", 404}, {"GET", "/v2.0/routers/" + id + "/nothing", 404},
@@ -302,6 +303,7 @@ type boom struct{}
 func (boom) called() names                           { return names{path: "boom"} }
 func (boom) routes() []route                         { return nil }
 func (boom) guard(*auth.Policy)                      {}
+func (boom) describe() *openapi.Resource             { return nil }
 func (boom) collection(*call) (*reply, error)        { panic("secret") }
 func (boom) item(*call, neutrino.ID) (*reply, error) { return nil, fmt.Errorf("secret") }
 

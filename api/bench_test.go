@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,4 +107,74 @@ func BenchmarkListPorts5000(b *testing.B) {
 		}
 	}
 	reportLatency(b, took)
+}
+
+// bulkBody asks for so many ports like those of instances.
+func bulkBody(one string, from, n int) string {
+	var b strings.Builder
+	b.WriteString(`{"ports":[`)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		number := from + i
+		fmt.Fprintf(&b, `%s,"name":"vm-%d","device_id":"%08x-0000-4000-8000-%012x","device_owner":"compute:nova"}`,
+			one[:len(one)-1], uint32(number)*2654435761, uint32(number)*2654435761, number)
+	}
+	return b.String() + `]}`
+}
+
+// BenchmarkCreatePortsInBulk makes ports in requests of a thousand.
+func BenchmarkCreatePortsInBulk(b *testing.B) {
+	c, srv := benchServer(b)
+	const size = 1000
+	var body string
+	n := 0
+	b.ResetTimer()
+	for b.Loop() {
+		if n%30 == 0 { // a network is full after that
+			b.StopTimer()
+			whole := benchNetwork(c)
+			body = whole[len(`{"port":`) : len(whole)-1]
+			b.StartTimer()
+		}
+		b.StopTimer()
+		many := bulkBody(body, n*size, size)
+		b.StartTimer()
+		resp, err := srv.Client().Post(srv.URL+"/v2.0/ports", "application/json", strings.NewReader(many))
+		if err != nil {
+			b.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		if resp.Body.Close(); resp.StatusCode != http.StatusCreated {
+			b.Fatalf("%d: %.500s", resp.StatusCode, text)
+		}
+		n++
+	}
+	b.ReportMetric(float64(n*size)/b.Elapsed().Seconds(), "ports/s")
+}
+
+// BenchmarkLists asks for pages and lists among many ports.
+func BenchmarkLists(b *testing.B) {
+	c := openCloud(b, sqlite.Options{Path: sqlite.Memory}, Options{})
+	whole := benchNetwork(c)
+	one := whole[len(`{"port":`) : len(whole)-1]
+	for n := range 30 {
+		c.do("POST", "/v2.0/ports", bulkBody(one, n*1000, 1000)).want(201)
+	}
+	marker := c.get("/v2.0/ports?limit=1&name=vm-0").list("ports")[0]["id"]
+	for name, path := range map[string]string{
+		"page":       fmt.Sprintf("/v2.0/ports?limit=1000&marker=%v", marker),
+		"byName":     fmt.Sprintf("/v2.0/ports?limit=1000&sort_key=name&sort_dir=asc&marker=%v", marker),
+		"byNameBack": fmt.Sprintf("/v2.0/ports?limit=1000&sort_key=name&sort_dir=desc&marker=%v", marker),
+		"byTime":     fmt.Sprintf("/v2.0/ports?limit=1000&sort_key=created_at&sort_dir=asc&marker=%v", marker),
+		"device":     "/v2.0/ports?device_id=00000000-0000-4000-8000-000000000000",
+		"idsOnly":    fmt.Sprintf("/v2.0/ports?limit=1000&fields=id&marker=%v", marker),
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				c.get(path).want(200)
+			}
+		})
+	}
 }

@@ -18,6 +18,8 @@ func decodeComposite(a *attribute, p, raw any) (err error) {
 		return decodeIDs(a, v, raw)
 	case *[]netip.Addr:
 		*v, err = decodeList(a, noneIsEmpty(raw), "Invalid data format for nameserver: '%s'", addressItem)
+	case *[]netip.Prefix:
+		*v, err = decodeList(a, raw, "'%s' is not a list", prefixItem)
 	case *[]neutrino.Pool:
 		*v, err = decodeList(a, raw, "Invalid data format for IP pool: '%s'", poolItem)
 	case *[]neutrino.HostRoute:
@@ -90,6 +92,13 @@ func addressItem(a *attribute, raw any) (netip.Addr, error) {
 		return ip, badValue(a.name, "'%s' is not a valid nameserver", show(raw))
 	}
 	return ip, nil
+}
+
+// prefixItem masks the host bits, as Neutron does.
+func prefixItem(a *attribute, raw any) (netip.Prefix, error) {
+	var p netip.Prefix
+	err := decodePrefix(a, &p, raw)
+	return p, err
 }
 
 // decodeIDs parses a list of UUIDs; null is the empty list and a repeated id

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -74,23 +76,22 @@ func unwrapMany(body object, one, many string) ([]object, error) {
 	return items, nil
 }
 
-// foldProject leaves project_id alone of the two names of the owner
-// (api.md section 1.5).
-func foldProject(o object) (object, error) {
-	tenant, ok := o["tenant_id"]
-	if !ok {
-		return o, nil
+// fold leaves one name alone of those that an attribute has (api.md section 1.5).
+func (k *kind[T]) fold(o object) (object, error) {
+	for other, name := range k.otherNames() {
+		value, ok := o[other]
+		if !ok {
+			continue
+		}
+		if same, both := o[name]; both && spell(same) != spell(value) {
+			return nil, badRequest("'%s' and '%s' do not match", name, other)
+		}
+		folded := maps.Clone(o)
+		delete(folded, other)
+		folded[name] = value
+		o = folded
 	}
-	if project, both := o["project_id"]; both && spell(project) != spell(tenant) {
-		return nil, badRequest("'project_id' and 'tenant_id' do not match")
-	}
-	folded := make(object, len(o))
-	for k, v := range o {
-		folded[k] = v
-	}
-	delete(folded, "tenant_id")
-	folded["project_id"] = tenant
-	return folded, nil
+	return o, nil
 }
 
 // request is one decoded object of a POST or PUT.
@@ -99,6 +100,8 @@ type request[T any] struct {
 	set  neutrino.Fields // the attributes that the client named
 	// hidden has the ids that are no fields of the noun.
 	hidden map[string]neutrino.ID
+	// asides has the values, by pointer, that are no fields of the noun.
+	asides map[string]any
 	// inner are the attributes inside attributes that the client named, as rules
 	// call them: "fixed_ips:ip_address".
 	inner []string
@@ -132,7 +135,7 @@ func (v verb) takes(a *attribute) bool {
 // decode turns a JSON object into a noun: which attributes may be there, which
 // must, and what their values are (api.md section 1.2).
 func (k *kind[T]) decode(v verb, raw object) (*request[T], error) {
-	raw, err := foldProject(raw)
+	raw, err := k.fold(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +160,25 @@ func (k *kind[T]) decode(v verb, raw object) (*request[T], error) {
 		}
 	}
 	k.nameParts(raw, req.set)
+	if err := k.decodeAsides(raw, req); err != nil {
+		return nil, err
+	}
 	return req, k.decodeHidden(raw, req)
+}
+
+// decodeAsides reads the values that the noun has no fields for.
+func (k *kind[T]) decodeAsides(raw object, req *request[T]) error {
+	req.asides = map[string]any{}
+	for name, into := range k.asides {
+		p := into()
+		if value, given := raw[name]; given {
+			if err := decodeValue(&attribute{name: name, typ: reflect.TypeOf(p).Elem(), bounded: true}, p, value); err != nil {
+				return err
+			}
+		}
+		req.asides[name] = p
+	}
+	return nil
 }
 
 // nameParts adds the attributes inside attributes that the client named.
@@ -198,6 +219,11 @@ func (k *kind[T]) decodeAttribute(a *attribute, row *T, value any) error {
 	return decodeValue(a, a.of(row), value)
 }
 
+// isAside reports whether a POST takes the name although no attribute has it.
+func (k *kind[T]) isAside(name string) bool {
+	return slices.Contains(k.hidden, name) || k.asides[name] != nil
+}
+
 // checkNames refuses attributes that are unknown, that the verb does not take,
 // and a POST without a required one.
 func (k *kind[T]) checkNames(v verb, raw object) error {
@@ -205,8 +231,8 @@ func (k *kind[T]) checkNames(v verb, raw object) error {
 	for name := range raw {
 		a := k.attrs.byName[name]
 		switch {
-		case a == nil && v == post && slices.Contains(k.hidden, name):
-		case a == nil && !k.isComputed(name) && !slices.Contains(k.hidden, name):
+		case a == nil && v == post && k.isAside(name):
+		case a == nil && !k.isComputed(name) && !k.isAside(name):
 			unknown = append(unknown, name)
 		case a == nil || !v.takes(a):
 			refused = append(refused, name)

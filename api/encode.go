@@ -93,6 +93,8 @@ func appendComposite(b []byte, p any) []byte {
 		return appendList(b, *v, func(b []byte, id neutrino.ID) []byte { return appendString(b, string(id)) })
 	case *[]netip.Addr:
 		return appendList(b, *v, appendAddr)
+	case *[]netip.Prefix:
+		return appendList(b, *v, appendPrefix)
 	case *[]neutrino.Pool:
 		return appendList(b, *v, func(b []byte, o neutrino.Pool) []byte {
 			b = appendAddr(append(b, `{"start":`...), o.Start)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"neutrino"
 )
@@ -11,13 +12,18 @@ type extension struct{ alias, name, description, updated string }
 
 // extensions are those whose every attribute and rule is realised, with the
 // exact names of api.md section 4.1: older clients compare names.
-func extensions() []extension {
+func extensions() []extension { return slices.Concat(extensionsToP(), extensionsFromQ()) }
+
+func extensionsToP() []extension {
 	return []extension{
+		{"address-scope", "Address scope", "Address scopes extension.", "2015-07-26T10:00:00-00:00"},
 		{"agent", "agent", "The agent management extension.", "2013-02-03T10:00:00-00:00"},
 		{"allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs", "2013-07-23T10:00:00-00:00"},
 		{"availability_zone", "Availability Zone", "The availability zone extension.", "2015-01-01T10:00:00-00:00"},
 		{"availability_zone_filter", "Availability Zone Filter Extension", "Add filter parameters to AvailabilityZone resource", "2018-06-22T10:00:00-00:00"},
 		{"binding", "Port Binding", "Expose port bindings of a virtual port to external application", "2014-02-03T10:00:00-00:00"},
+		{"default-subnetpools", "Default Subnetpools", "Provides ability to mark and use a subnetpool as the default.", "2016-02-18T18:00:00-00:00"},
+		{"binding-extended", "Port Bindings Extended", "Expose port bindings of a virtual port to external application", "2017-07-17T10:00:00-00:00"},
 		{"dhcp_agent_scheduler", "DHCP Agent Scheduler", "Which DHCP agents serve which network.", "2013-02-07T10:00:00-00:00"},
 		{"empty-string-filtering", "Empty String Filtering Extension", "Allow filtering by attributes with empty string value", "2018-05-01T10:00:00-00:00"},
 		{"expose-port-forwarding-in-fip", "Expose Floating IP port forwardings", "A floating IP shows its port forwardings.", "2018-05-09T10:00:00-00:00"},
@@ -45,22 +51,36 @@ func extensions() []extension {
 		{"port-security-groups-filtering", "Port filtering on security groups", "Provides security groups filtering when listing ports", "2018-01-09T09:00:00-00:00"},
 		{"project-id", "project_id field enabled", "Extension that indicates that project_id field is enabled.", "2016-09-09T09:09:09-09:09"},
 		{"provider", "Provider Network", "Expose mapping of virtual networks to physical networks", "2012-09-07T10:00:00-00:00"},
+	}
+}
+
+func extensionsFromQ() []extension {
+	return []extension{
 		{"quota-check-limit", "Quota engine limit check", "Support for checking the resource usage before applying a new quota limit", "2021-11-26T00:00:00-00:00"},
 		{"quota-check-limit-default", "Quota engine limit check by default", "A new quota limit is never below the usage, unless that is forced.", "2025-01-15T00:00:00-00:00"},
 		{"quota_details", "Quota details management support", "Expose functions for quotas usage statistics per project", "2017-02-10T10:00:00-00:00"},
 		{"quotas", "Quota management support", "Expose functions for quotas management per project", "2012-07-29T10:00:00-00:00"},
+		{"rbac-address-scope", "Add address_scope type to RBAC", "Address scopes can be shared with single projects.", "2020-01-14T10:00:00-00:00"},
+		{"rbac-policies", "RBAC Policies", "Allows creation and modification of policies that control tenant access to resources.", "2015-06-17T12:15:12-00:00"},
+		{"rbac-security-groups", "Add security_group type to network RBAC", "Security groups can be shared with single projects.", "2018-12-10T10:00:00-00:00"},
+		{"rbac-subnetpool", "Add subnetpool type to RBAC", "Subnet pools can be shared with single projects.", "2020-02-28T10:00:00-00:00"},
 		{"revision-if-match", "If-Match constraints based on revision_number", "Extension indicating that If-Match based on revision_number is supported.", "2016-12-11T00:00:00-00:00"},
 		{"router", "Neutron L3 Router", "Routers between tenant networks and to external ones, with floating IPs.", "2012-07-20T10:00:00-00:00"},
 		{"router_availability_zone", "Router Availability Zone", "Availability zones of routers.", "2015-01-01T10:00:00-00:00"},
 		{"security-group", "security-group", "The security groups extension.", "2012-10-05T10:00:00-00:00"},
 		{"security-groups-normalized-cidr", "Normalized CIDR field for security group rules", "Add new field with normalized remote_ip_prefix cidr in SG rule", "2021-05-07T10:00:00-00:00"},
+		{"security-groups-shared-filtering", "Security group filtering on the shared field", "Support filtering security groups on the shared field", "2020-09-01T10:00:00-00:00"},
 		{"service-type", "Neutron Service Type Management", "The ways in which services are realised.", "2013-01-20T00:00:00-00:00"},
 		{"sorting", "Sorting support", "Extension that indicates that sorting is enabled.", "2016-06-12T00:00:00-00:00"},
 		{"standard-attr-description", "standard-attr-description", "Extension to add descriptions to standard attributes", "2016-02-10T10:00:00-00:00"},
 		{"standard-attr-revisions", "Resource revision numbers", "This extension will display the revision number of neutron resources.", "2016-04-11T10:00:00-00:00"},
-		{"standard-attr-tag", "Tag support for resources with standard attribute: floatingip, network, port, router, security_group, subnet", "Enables to set tag on resources with standard attribute.", "2017-01-01T00:00:00-00:00"},
+		{"standard-attr-tag", "Tag support for resources with standard attribute: floatingip, network, port, router, security_group, subnet, subnetpool", "Enables to set tag on resources with standard attribute.", "2017-01-01T00:00:00-00:00"},
 		{"standard-attr-timestamp", "Resource timestamps", "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.", "2016-09-12T10:00:00-00:00"},
+		{"stateful-security-group", "Stateful security group", "Indicates if the security group is stateful or not", "2019-11-26T09:00:00-00:00"},
 		{"subnet-external-network", "Subnet belongs to an external network", "A subnet shows whether its network is external.", "2023-11-01T10:00:00-00:00"},
+		{"subnet_allocation", "Subnet Allocation", "Enables allocation of subnets from a subnet pool", "2015-03-30T10:00:00-00:00"},
+		{"subnet_onboard", "Subnet Onboard", "Provides support for onboarding subnets", "2018-07-18T10:00:00-00:00"},
+		{"subnetpool-prefix-ops", "Subnet Pool Prefix Operations", "Provides support for adjusting the prefix list of subnet pools", "2019-06-19T10:00:00-00:00"},
 		{"tag-creation", "Tag creation extension", "Tags can be added to those that are there in one request.", "2025-01-15T00:00:00-00:00"},
 		{"tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "A new port can have tags.", "2019-12-29T19:00:00-00:00"},
 	}

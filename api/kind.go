@@ -2,11 +2,13 @@ package api
 
 import (
 	"iter"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
 
 	"neutrino"
+	"neutrino/api/openapi"
 	"neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
@@ -19,6 +21,8 @@ type resource interface {
 	item(c *call, id neutrino.ID) (*reply, error)
 	// routes are the requests that it answers, also below its items.
 	routes() []route
+	// describe is what the OpenAPI document says of it.
+	describe() *openapi.Resource
 	// guard takes note of what the policy decides on.
 	guard(p *auth.Policy)
 }
@@ -91,6 +95,12 @@ type kind[T any] struct {
 	parse map[string]func(*T, any) error
 	// hidden are ids that a POST takes and that no answer shows.
 	hidden []string
+	// asides are other values that a POST takes and that no answer shows, each as
+	// a pointer to what it is read into.
+	asides map[string]func() any
+	// aliases are other names of attributes: requests may say either, answers say
+	// both.
+	aliases map[string]string
 	// parts are attributes inside attributes; those that a request names are in
 	// its set as "attribute.part".
 	parts map[string][]string
@@ -102,6 +112,8 @@ type kind[T any] struct {
 	filters map[string]func(*query[T], []string) error
 	// scope, where there is one, is all that there is: the rows below a parent.
 	scope func(view) iter.Seq[*T]
+	// key is a row's id. Without a table the rows are those of the scope.
+	key func(*T) neutrino.ID
 	// members answer for the paths below an item, by their first segment.
 	members map[string]member
 
@@ -126,25 +138,32 @@ type column[T any] struct {
 	name  string
 	rule  string // of the policy, where one decides who sees the attribute
 	write func(b []byte, v view, row *T) []byte
+	has   func(v view, row *T) bool // where only some objects have the attribute
+	form  openapi.Schema            // of what write writes, where neither the noun nor the name says it
 
 	key []byte // the name as a JSON key with its colon
 }
 
 // ready completes a kind with what follows from its noun.
 func (k kind[T]) ready() *kind[T] {
+	if k.key == nil {
+		k.key = k.table.ID
+	}
 	k.attrs = attributesOf[T]()
 	for _, a := range k.attrs.list {
 		col := column[T]{name: a.name, write: func(b []byte, _ view, row *T) []byte {
 			return appendValue(b, a.of(row), a.null)
 		}}
 		if i := k.computedAt(a.name); i >= 0 {
-			col.write = k.computed[i].write
+			col.write, col.has = k.computed[i].write, k.computed[i].has
 		}
 		k.columns = append(k.columns, col)
-		if a.name == "project_id" {
-			tenant := col
-			tenant.name = "tenant_id"
-			k.columns = append(k.columns, tenant)
+		for alias, name := range k.otherNames() {
+			if name == a.name {
+				other := col
+				other.name = alias
+				k.columns = append(k.columns, other)
+			}
 		}
 	}
 	for _, col := range k.computed {
@@ -159,6 +178,21 @@ func (k kind[T]) ready() *kind[T] {
 }
 
 func (k *kind[T]) called() names { return k.names }
+
+// otherNames are the second names of attributes.
+func (k *kind[T]) otherNames() map[string]string {
+	names := map[string]string{"tenant_id": "project_id"} // api.md section 1.5
+	maps.Copy(names, k.aliases)
+	return names
+}
+
+// attribute is the one that a client calls so, nil for none.
+func (k *kind[T]) attribute(name string) *attribute {
+	if a, ok := k.otherNames()[name]; ok {
+		name = a
+	}
+	return k.attrs.byName[name]
+}
 
 func (k *kind[T]) computedAt(name string) int {
 	return slices.IndexFunc(k.computed, func(c column[T]) bool { return c.name == name })
@@ -209,7 +243,7 @@ func (k *kind[T]) below(c *call, id neutrino.ID, rest []string) (*reply, error) 
 
 // find is the object of the id, if the caller may see it.
 func (k *kind[T]) find(v view, id neutrino.ID) (*T, error) {
-	row, ok := store.Peek(v.Reader, k.table, id)
+	row, ok := k.at(v, id)
 	if !ok || !k.visible(v.caller, v.Reader, row) {
 		return nil, k.missing(id)
 	}
@@ -223,6 +257,19 @@ func (k *kind[T]) gets(v view, row *T) bool {
 		return allowed
 	}
 	return v.judge.Allows(rule, target[T]{k, v, row})
+}
+
+// at is the row of the id.
+func (k *kind[T]) at(v view, id neutrino.ID) (*T, bool) {
+	if k.table != nil {
+		return store.Peek(v.Reader, k.table, id)
+	}
+	for row := range k.scope(v) {
+		if k.key(row) == id {
+			return row, true
+		}
+	}
+	return nil, false
 }
 
 func (k *kind[T]) show(c *call, id neutrino.ID) (*reply, error) {

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"strconv"
+
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -16,19 +19,37 @@ func networks() *kind[neutrino.Network] {
 			{"project_id", store.NetworksByProject},
 		},
 		visible: work.VisibleNetwork,
-		related: related[neutrino.Network]{"shared": networkShared},
+		reach:   ownOrGiven(store.NetworksByProject, rbac.Network),
+		related: related[neutrino.Network]{sharedFlag: networkShared().rule, networkExternal: isExternal().rule},
 		create:  from(intent.CreateNetwork), update: intent.UpdateNetwork, remove: intent.DeleteNetwork,
 		computed: []column[neutrino.Network]{
+			networkShared().column(sharedFlag),
+			isExternal().column(networkExternal),
+			{name: "is_default", has: isExternal(), write: func(b []byte, _ view, n *neutrino.Network) []byte {
+				return strconv.AppendBool(b, n.IsDefault)
+			}},
 			{name: "subnets", write: appendSubnetIDs},
 			{name: "availability_zones", write: appendNetworkZones},
+			scopeColumn("ipv4_address_scope", 4),
+			scopeColumn("ipv6_address_scope", 6),
+		},
+		filters: map[string]func(*query[neutrino.Network], []string) error{
+			sharedFlag:      networkShared().filter,
+			networkExternal: isExternal().filter,
 		},
 	}.ready()
 }
 
-// networkShared is the network's flag as the caller sees it (api.md section 7,
-// T15).
-func networkShared(v view, n *neutrino.Network) (string, bool) {
-	return yes(work.SharesNetwork(v.caller, v.Reader, n))
+// networkExternal is the attribute of networks for gateways and floating IPs.
+const networkExternal = "router:external"
+
+// networkShared is the network's flag as the caller sees it.
+func networkShared() fact[neutrino.Network] {
+	return sharedBy(func(n *neutrino.Network) neutrino.ID { return n.ID })
+}
+
+func isExternal() fact[neutrino.Network] {
+	return func(v view, n *neutrino.Network) bool { return work.IsExternal(v.Reader, n.ID) }
 }
 
 func appendSubnetIDs(b []byte, v view, n *neutrino.Network) []byte {

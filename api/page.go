@@ -124,7 +124,7 @@ func (k *kind[T]) ordering(q *query[T]) func(a, b *T) int {
 				return c
 			}
 		}
-		return strings.Compare(string(k.table.ID(a)), string(k.table.ID(b)))
+		return strings.Compare(string(k.key(a)), string(k.key(b)))
 	}
 }
 
@@ -137,14 +137,14 @@ func (k *kind[T]) appendLinks(b []byte, c *call, q *query[T], rows []*T) []byte 
 	if full || q.reverse {
 		params := without(c.query, paramMarker, paramReverse)
 		if len(rows) > 0 {
-			params.Set(paramMarker, string(k.table.ID(rows[len(rows)-1])))
+			params.Set(paramMarker, string(k.key(rows[len(rows)-1])))
 		}
 		links = append(links, link{"next", c.link(params)})
 	}
 	if full || !q.reverse {
 		params := without(c.query, paramMarker)
 		if len(rows) > 0 {
-			params.Set(paramMarker, string(k.table.ID(rows[0])))
+			params.Set(paramMarker, string(k.key(rows[0])))
 		}
 		params.Set(paramReverse, "True")
 		links = append(links, link{"previous", c.link(params)})

@@ -86,10 +86,8 @@ func ofNetwork[T any](network func(*T) neutrino.ID) related[T] {
 		}
 		return of(v, n)
 	}
-	shared := func(v view, row *T) (string, bool) { return find(v, row, networkShared) }
-	external := func(v view, row *T) (string, bool) {
-		return find(v, row, func(_ view, n *neutrino.Network) (string, bool) { return yes(n.External) })
-	}
+	shared := func(v view, row *T) (string, bool) { return find(v, row, networkShared().rule) }
+	external := func(v view, row *T) (string, bool) { return find(v, row, isExternal().rule) }
 	return related[T]{
 		"network:project_id": func(v view, row *T) (string, bool) {
 			return find(v, row, func(_ view, n *neutrino.Network) (string, bool) { return n.ProjectID, true })
@@ -186,8 +184,11 @@ func innerNames(name string, raw any) []string {
 	return out
 }
 
-// shows reports whether the caller may see the attribute of the object.
+// shows reports whether the object has the attribute and the caller may see it.
 func (k *kind[T]) shows(v view, col *column[T], row *T) bool {
+	if col.has != nil && !col.has(v, row) {
+		return false
+	}
 	if col.rule == "" {
 		return true
 	}

@@ -19,7 +19,7 @@ const (
 )
 
 func ports() *kind[neutrino.Port] {
-	return kind[neutrino.Port]{
+	k := kind[neutrino.Port]{
 		names: names{"port", "ports", "ports", "PortNotFound", "Port %s could not be found."},
 		table: store.Ports,
 		indexes: []filterIndex[neutrino.Port]{
@@ -57,6 +57,8 @@ func ports() *kind[neutrino.Port] {
 			"security_groups": filterGroups,
 		},
 	}.ready()
+	k.members = map[string]member{"bindings": bindingsOf(k)}
+	return k
 }
 
 // reachOfPorts is a project's own ports, and those on its networks.

@@ -94,11 +94,7 @@ func (k *kind[T]) parseFilters(c *call, q *query[T]) error {
 			}
 			continue
 		}
-		name := key
-		if key == "tenant_id" {
-			name = "project_id"
-		}
-		a := k.attrs.byName[name]
+		a := k.attribute(key)
 		if a == nil || !a.filter {
 			unknown = append(unknown, "'"+key+"'")
 			continue
@@ -163,10 +159,7 @@ func (k *kind[T]) parseOrder(params url.Values, q *query[T]) error {
 	}
 	var bad []string
 	for i, key := range keys {
-		if key == "tenant_id" {
-			key = "project_id"
-		}
-		a := k.attrs.byName[key]
+		a := k.attribute(key)
 		if a == nil || !a.sort {
 			bad = append(bad, "'"+key+"'")
 			continue

@@ -31,10 +31,10 @@ func TestTheShapeOfEachResource(t *testing.T) {
 		got  map[string]any
 		want string
 	}{
-		"network": {net, "admin_state_up availability_zone_hints availability_zones created_at description id mtu name port_security_enabled project_id provider:network_type provider:physical_network provider:segmentation_id revision_number router:external shared status subnets tenant_id updated_at"},
-		"subnet":  {c.get("/v2.0/subnets/" + sub).one(), "allocation_pools cidr created_at description dns_nameservers enable_dhcp gateway_ip host_routes id ip_version ipv6_address_mode ipv6_ra_mode name network_id project_id revision_number router:external tenant_id updated_at"},
-		"port":    {port, "admin_state_up allowed_address_pairs binding:host_id binding:profile binding:vif_details binding:vif_type binding:vnic_type created_at description device_id device_owner extra_dhcp_opts fixed_ips id mac_address name network_id port_security_enabled project_id revision_number security_groups status tenant_id updated_at"},
-		"group":   {group, "created_at description id name project_id revision_number security_group_rules stateful tenant_id updated_at"},
+		"network": {net, "admin_state_up availability_zone_hints availability_zones created_at description id ipv4_address_scope ipv6_address_scope mtu name port_security_enabled project_id provider:network_type provider:physical_network provider:segmentation_id revision_number router:external shared status subnets tags tenant_id updated_at"},
+		"subnet":  {c.get("/v2.0/subnets/" + sub).one(), "allocation_pools cidr created_at description dns_nameservers enable_dhcp gateway_ip host_routes id ip_version ipv6_address_mode ipv6_ra_mode name network_id project_id revision_number router:external subnetpool_id tags tenant_id updated_at"},
+		"port":    {port, "admin_state_up allowed_address_pairs binding:host_id binding:profile binding:vif_details binding:vif_type binding:vnic_type created_at description device_id device_owner extra_dhcp_opts fixed_ips id mac_address name network_id port_security_enabled project_id revision_number security_groups status tags tenant_id updated_at"},
+		"group":   {group, "created_at description id name project_id revision_number security_group_rules shared stateful tags tenant_id updated_at"},
 		"rule":    {group["security_group_rules"].([]any)[0].(map[string]any), "created_at description direction ethertype id normalized_cidr port_range_max port_range_min project_id protocol remote_group_id remote_ip_prefix revision_number security_group_id tenant_id updated_at"},
 	} {
 		if got := keys(row.got); got != row.want {
@@ -207,39 +207,4 @@ func TestANetworkIsInTheZonesOfItsDHCPAgents(t *testing.T) {
 	if got := fmt.Sprint(c.get("/v2.0/networks/" + net).one()["availability_zones"]); got != "[east west]" {
 		t.Errorf("zones %s", got)
 	}
-}
-
-func TestQuotas(t *testing.T) {
-	c := newCloud(t)
-	alice := []string{"X-Project-Id", "alice", "X-Roles", "member"}
-	c.post("/v2.0/networks", `{"network":{}}`, alice...)
-	all := "map[floatingip:-1 network:-1 port:-1 router:-1 security_group:-1 security_group_rule:-1 subnet:-1]"
-	for _, path := range []string{"/v2.0/quotas/alice", "/v2.0/quotas/alice/default", "/v2.0/quotas/alice.json"} {
-		if got := fmt.Sprint(c.get(path, alice...).want(200).json()["quota"]); got != all {
-			t.Errorf("%s: %s", path, got)
-		}
-	}
-	got := fmt.Sprint(c.get("/v2.0/quotas/alice/details.json").want(200).json()["quota"])
-	for _, part := range []string{"network:map[limit:-1 reserved:0 used:1]", "security_group:map[limit:-1 reserved:0 used:1]",
-		"security_group_rule:map[limit:-1 reserved:0 used:4]", "port:map[limit:-1 reserved:0 used:0]"} {
-		if !strings.Contains(got, part) {
-			t.Errorf("details lack %s: %s", part, got)
-		}
-	}
-	if got := c.get("/v2.0/quotas/tenant", alice...).text; got != `{"tenant":{"tenant_id":"alice"}}` {
-		t.Error(got)
-	}
-	if got := c.get("/v2.0/quotas/project", alice...).text; got != `{"project":{"project_id":"alice"}}` {
-		t.Error(got)
-	}
-	if got := c.get("/v2.0/quotas").text; got != `{"quotas":[]}` {
-		t.Error(got)
-	}
-	c.get("/v2.0/quotas", alice...).fails(403, typePolicy, "get_quota")
-	c.get("/v2.0/quotas/bob", alice...).fails(403, "AdminRequired", "")
-	for _, method := range []string{"POST", "PUT", "DELETE"} {
-		c.do(method, "/v2.0/quotas/alice", "").fails(501, typeNotImplemented, "not enforced")
-	}
-	c.do("PATCH", "/v2.0/quotas/alice", "").want(405)
-	c.get("/v2.0/quotas/alice/other").fails(404, typeHTTPNotFound, "")
 }

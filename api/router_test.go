@@ -41,7 +41,7 @@ func TestARouterShowsItsGateway(t *testing.T) {
 	c := newCloud(t)
 	public, outside := c.external("public", "203.0.113.0/24")
 	r := c.router("")
-	if got := keys(r); got != "admin_state_up availability_zone_hints availability_zones created_at description external_gateway_info id name project_id revision_number routes status tenant_id updated_at" {
+	if got := keys(r); got != "admin_state_up availability_zone_hints availability_zones created_at description external_gateway_info id name project_id revision_number routes status tags tenant_id updated_at" {
 		t.Errorf("router has %s", got)
 	}
 	if r["external_gateway_info"] != nil || r["status"] != "ACTIVE" || fmt.Sprint(r["routes"]) != "[]" || r["tenant_id"] != "default" {
@@ -207,6 +207,21 @@ func TestRoutersAreFilteredAndSorted(t *testing.T) {
 	}
 	c.do("POST", "/v2.0/routers", `{"router":{"ha":true}}`).fails(400, typeBadRequest, "Unrecognized attribute(s) 'ha'")
 	c.do("POST", "/v2.0/routers", `{"router":{"routes":[]}}`).fails(400, typeBadRequest, "not allowed in POST")
+}
+
+// api.md section 2.1: only an external network has is_default.
+func TestTheDefaultExternalNetwork(t *testing.T) {
+	c := newCloud(t)
+	inner := c.post("/v2.0/networks", `{"network":{}}`)
+	if _, there := inner["is_default"]; there {
+		t.Errorf("an internal network has is_default: %v", inner)
+	}
+	const first = `{"network":{"router:external":true,"is_default":true}}`
+	if outer := c.post("/v2.0/networks", first); outer["is_default"] != true {
+		t.Errorf("the default external network: %v", outer)
+	}
+	c.do("POST", "/v2.0/networks", first).fails(409, "DefaultExternalNetworkExists", "already exists")
+	c.do("POST", "/v2.0/networks", `{"network":{"is_default":true}}`).fails(400, "InvalidInput", "router:external")
 }
 
 func TestSubnetsShowThatTheirNetworkIsExternal(t *testing.T) {

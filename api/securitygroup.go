@@ -6,12 +6,14 @@ import (
 
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
 
 func securityGroups() *kind[neutrino.SecurityGroup] {
 	rules := securityGroupRules()
+	shared := sharedBy(func(g *neutrino.SecurityGroup) neutrino.ID { return g.ID })
 	return kind[neutrino.SecurityGroup]{
 		names: names{"security_group", "security_groups", "security-groups",
 			"SecurityGroupNotFound", "Security group %s does not exist"},
@@ -21,18 +23,16 @@ func securityGroups() *kind[neutrino.SecurityGroup] {
 			{"project_id", store.GroupsByProject},
 		},
 		visible: work.VisibleSecurityGroup,
-		related: related[neutrino.SecurityGroup]{
-			"shared": func(v view, g *neutrino.SecurityGroup) (string, bool) {
-				return yes(work.Granted(v.Reader, neutrino.AccessAsShared, g.ID, v.caller.ProjectID))
-			},
-		},
-		create: from(intent.CreateSecurityGroup), update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
+		reach:   ownOrGiven(store.GroupsByProject, rbac.SecurityGroup),
+		related: related[neutrino.SecurityGroup]{sharedFlag: shared.rule},
+		create:  from(intent.CreateSecurityGroup), update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
 		computed: []column[neutrino.SecurityGroup]{{
 			name: "security_group_rules",
 			write: func(b []byte, v view, g *neutrino.SecurityGroup) []byte {
 				return appendRules(b, v, g, rules)
 			},
-		}},
+		}, shared.column(sharedFlag)},
+		filters: map[string]func(*query[neutrino.SecurityGroup], []string) error{sharedFlag: shared.filter},
 	}.ready()
 }
 
@@ -61,6 +61,7 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			{"project_id", store.RulesByProject},
 		},
 		visible: work.VisibleSecurityGroupRule,
+		reach:   reachOfRules,
 		related: related[neutrino.SecurityGroupRule]{
 			"security_group:project_id": func(v view, r *neutrino.SecurityGroupRule) (string, bool) {
 				g, ok := store.Peek(v.Reader, store.SecurityGroups, r.SecurityGroupID)
@@ -89,6 +90,17 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			},
 		},
 	}.ready()
+}
+
+// reachOfRules is a project's own rules, and those of the groups that it sees.
+func reachOfRules(v view) []keyed[neutrino.SecurityGroupRule] {
+	groups := work.Given(v.caller, v.Reader, rbac.SecurityGroup)
+	for g := range store.By(v.Reader, store.GroupsByProject, v.caller.ProjectID) {
+		groups = append(groups, string(g.ID))
+	}
+	return []keyed[neutrino.SecurityGroupRule]{
+		{store.RulesByProject, []string{v.caller.ProjectID}}, {store.RulesByGroup, groups},
+	}
 }
 
 // parseProtocol takes a name or a number, as text or not; null is any. Which

@@ -50,6 +50,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// The client may be gone; then there is nobody to tell.
 		n, _ = w.Write(rep.body)
 	}
+	if a.opts.Observe != nil {
+		a.opts.Observe(Observation{r.Method, a.resourceOf(r.URL.Path), rep.status, time.Since(start)})
+	}
 	a.opts.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("request_id", id), slog.String("global_request_id", r.Header.Get(headerRequestID)),
 		slog.String("method", r.Method), slog.String("uri", r.URL.RequestURI()),

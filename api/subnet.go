@@ -1,16 +1,12 @@
 package api
 
 import (
-	"strconv"
-
 	"neutrino"
 	"neutrino/intent"
+	"neutrino/intent/subnetpool"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
-
-// subnetExternal is an attribute of the network that its subnets show.
-const subnetExternal = "router:external"
 
 func subnets() *kind[neutrino.Subnet] {
 	return kind[neutrino.Subnet]{
@@ -20,7 +16,9 @@ func subnets() *kind[neutrino.Subnet] {
 			{"network_id", store.SubnetsByNetwork},
 			{"name", store.SubnetsByName},
 			{"project_id", store.SubnetsByProject},
+			{"subnetpool_id", store.SubnetsByPool},
 		},
+		reach:   reachOfSubnets,
 		visible: work.VisibleSubnet,
 		related: ofNetwork(func(s *neutrino.Subnet) neutrino.ID { return s.NetworkID }),
 		above: func(v view, s *neutrino.Subnet) error {
@@ -30,36 +28,55 @@ func subnets() *kind[neutrino.Subnet] {
 			}
 			return nil
 		},
-		create: from(intent.CreateSubnet), update: intent.UpdateSubnet, remove: intent.DeleteSubnet,
-		computed: []column[neutrino.Subnet]{
-			{name: subnetExternal, write: func(b []byte, v view, s *neutrino.Subnet) []byte {
-				n, ok := store.Peek(v.Reader, store.Networks, s.NetworkID)
-				return strconv.AppendBool(b, ok && n.External)
-			}},
+		create: createSubnet, update: intent.UpdateSubnet, remove: intent.DeleteSubnet,
+		parse: map[string]func(*neutrino.Subnet, any) error{"subnetpool_id": parseSubnetPool},
+		asides: map[string]func() any{
+			prefixLength:   func() any { return new(*int) },
+			useDefaultPool: func() any { return new(bool) },
 		},
+		computed: []column[neutrino.Subnet]{ofItsNetwork(isExternal()).column(networkExternal)},
 		filters: map[string]func(*query[neutrino.Subnet], []string) error{
-			"shared":       filterByNetwork(func(n *neutrino.Network) bool { return n.Shared }),
-			subnetExternal: filterByNetwork(func(n *neutrino.Network) bool { return n.External }),
+			sharedFlag:      ofItsNetwork(networkShared()).filter,
+			networkExternal: ofItsNetwork(isExternal()).filter,
 		},
 	}.ready()
 }
 
-// filterByNetwork mirrors a flag of the network: shared, which a subnet has for
+// parseSubnetPool says of prefix delegation that there is none.
+func parseSubnetPool(s *neutrino.Subnet, raw any) error {
+	if raw == "prefix_delegation" {
+		return neutrino.Invalidf("subnetpool_id: prefix delegation is not supported, name a subnet pool")
+	}
+	return decodeText(&attribute{name: "subnetpool_id", uuid: true, null: true}, (*string)(&s.SubnetPoolID), raw)
+}
+
+// The values that a POST of a subnet takes and that no answer shows.
+const (
+	prefixLength   = "prefixlen"
+	useDefaultPool = "use_default_subnetpool"
+)
+
+func createSubnet(tx *intent.Tx, req *request[neutrino.Subnet]) (*neutrino.Subnet, error) {
+	want := subnetpool.Request{
+		PrefixLen: *req.asides[prefixLength].(**int), Default: *req.asides[useDefaultPool].(*bool),
+	}
+	return intent.CreateSubnetFrom(tx, req.noun, want, req.set)
+}
+
+// ofItsNetwork mirrors a flag of the network: shared, which a subnet has for
 // filters only, and router:external (api.md section 2.2).
-func filterByNetwork(flag func(*neutrino.Network) bool) func(*query[neutrino.Subnet], []string) error {
-	return func(q *query[neutrino.Subnet], values []string) error {
-		wanted := map[bool]bool{}
-		for _, value := range values {
-			var on bool
-			if err := decodeBool(&on, value); err != nil {
-				return err
-			}
-			wanted[on] = true
-		}
-		q.match = append(q.match, func(v view, s *neutrino.Subnet) bool {
-			n, ok := store.Peek(v.Reader, store.Networks, s.NetworkID)
-			return ok && wanted[flag(n)]
-		})
-		return nil
+func ofItsNetwork(flag fact[neutrino.Network]) fact[neutrino.Subnet] {
+	return func(v view, s *neutrino.Subnet) bool {
+		n, ok := v.network(s.NetworkID)
+		return ok && flag(v, n)
+	}
+}
+
+// reachOfSubnets is a project's own subnets, and those of the networks that it
+// sees.
+func reachOfSubnets(v view) []keyed[neutrino.Subnet] {
+	return []keyed[neutrino.Subnet]{
+		{store.SubnetsByProject, []string{v.caller.ProjectID}},
+		{store.SubnetsByNetwork, seenNetworks(v)},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 )
 
@@ -137,7 +138,7 @@ func floatingIPPools() *report[pool] {
 		rows: func(v view, _ url.Values) ([]pool, error) {
 			var pools []pool
 			for n := range store.All(v.Reader, store.Networks) {
-				if !n.External {
+				if !work.UsesExternal(v.caller, v.Reader, n) {
 					continue
 				}
 				for s := range store.By(v.Reader, store.SubnetsByNetwork, string(n.ID)) {

@@ -37,6 +37,10 @@ func asString(p any) *string {
 		return (*string)(v)
 	case *neutrino.IPv6Mode:
 		return (*string)(v)
+	case *neutrino.BindingStatus:
+		return (*string)(v)
+	case *neutrino.RBACAction:
+		return (*string)(v)
 	}
 	return nil
 }

@@ -39,6 +39,9 @@ type ClientConfig struct {
 type View struct {
 	Host     *view.Host
 	Revision int64
+	// Causes are the requests that changed the view since the one that was taken
+	// before, as far as they are known.
+	Causes []string
 	// Stored is set when the view is from the host's own disk, because no
 	// server has answered since the start.
 	Stored bool
@@ -95,11 +98,14 @@ func NewClient(c ClientConfig) (*Client, error) {
 // Changed receives after Latest became another one; several changes can be one.
 func (c *Client) Changed() <-chan struct{} { return c.changed }
 
-// Latest is the newest complete view; ok is false before the first.
+// Latest is the newest complete view; ok is false before the first. Its causes
+// are told once.
 func (c *Client) Latest() (v View, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.latest, c.latest.Host != nil
+	v = c.latest
+	c.latest.Causes = nil
+	return v, v.Host != nil
 }
 
 // State is how the client is connected now.

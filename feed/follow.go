@@ -67,7 +67,7 @@ func (f *follower) push(u update) error {
 			return nil
 		}
 		if last {
-			piece.Complete, piece.Revision = true, u.revision
+			piece.Complete, piece.Revision, piece.Causes = true, u.revision, u.causes
 		}
 		err := f.stream.Send(piece)
 		piece, size = &feedpb.View{}, 0

@@ -87,7 +87,7 @@ func (c *Client) receive(stream feedpb.Feed_FollowClient, opened chan<- struct{}
 			slog.Error("feed: view not understood", "revision", m.GetRevision(), "err", err)
 			return fmt.Errorf("feed: revision %d: %w", m.GetRevision(), err)
 		}
-		c.accept(next)
+		c.accept(next, m.GetCauses())
 		st = stage{}
 		if opened != nil {
 			slog.Info("feed: connected", "server", c.config.Server, "revision", next.revision)
@@ -98,10 +98,10 @@ func (c *Client) receive(stream feedpb.Feed_FollowClient, opened chan<- struct{}
 }
 
 // accept hands a complete view over.
-func (c *Client) accept(h holding) {
+func (c *Client) accept(h holding, causes []string) {
 	c.mu.Lock()
 	c.held = h
-	c.latest = View{Host: h.host, Revision: h.revision}
+	c.latest = View{Host: h.host, Revision: h.revision, Causes: append(c.latest.Causes, causes...)}
 	c.state = ClientState{Connected: true}
 	c.mu.Unlock()
 	signal(c.changed)

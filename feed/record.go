@@ -18,7 +18,12 @@ type record struct {
 	sent     *view.Host
 	revision int64
 	rows     map[neutrino.ID]int64 // of ports and floating IPs
+	causes   []string              // of what was not sent yet
 }
+
+// maxCauses is how many requests one update names: more than a reader of a log
+// wants. The newest are left out.
+const maxCauses = 32
 
 // session is one stream of a host.
 type session struct {
@@ -67,9 +72,14 @@ func (r *record) current(ses *session) bool {
 	return r.session == ses
 }
 
-func (r *record) wake() {
+// wake makes the session look at the view again. cause is the request that
+// changed it, "" for none that is known.
+func (r *record) wake(cause string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if cause != "" && len(r.causes) < maxCauses {
+		r.causes = append(r.causes, cause)
+	}
 	if r.session != nil {
 		signal(r.session.dirty)
 	}
@@ -86,6 +96,7 @@ type update struct {
 	full     bool
 	delta    view.Delta
 	revision int64
+	causes   []string
 }
 
 // open decides how an agent comes to hold the view v: it does already, it
@@ -128,7 +139,8 @@ func (r *record) advance(ses *session, v *view.Host, revision int64) (u update, 
 	if r.session != ses {
 		return update{}, false
 	}
-	u = update{delta: view.Diff(r.sent, v), revision: revision}
+	u = update{delta: view.Diff(r.sent, v), revision: revision, causes: r.causes}
+	r.causes = nil
 	if u.delta.Empty() {
 		return update{}, false
 	}
@@ -170,4 +182,11 @@ func (r *record) settled(revision int64) func(neutrino.ID) bool {
 func digest(rows []view.Row) string {
 	d := view.Digest(rows)
 	return string(d[:sha256.Size])
+}
+
+// connected reports whether a session has the host.
+func (r *record) connected() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.session != nil
 }

@@ -109,7 +109,7 @@ func (s *Server) follow(ctx context.Context, from store.Revision) error {
 		if err != nil {
 			return err
 		}
-		s.wake(view.Touched(s.db.Snapshot(), b.Changes))
+		s.wake(view.Touched(s.db.Snapshot(), b.Changes), b.Cause)
 	}
 	return ctx.Err()
 }
@@ -118,16 +118,16 @@ func (s *Server) wakeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.hosts {
-		r.wake()
+		r.wake("")
 	}
 }
 
-func (s *Server) wake(touched map[string]bool) {
+func (s *Server) wake(touched map[string]bool, cause string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name := range touched {
 		if r, ok := s.hosts[name]; ok {
-			r.wake()
+			r.wake(cause)
 		}
 	}
 }
@@ -188,4 +188,17 @@ func (s *service) Follow(stream feedpb.Feed_FollowServer) error {
 	err = eg.Wait()
 	log.Info("feed: agent left", "err", err)
 	return err
+}
+
+// Connected is the number of hosts whose agent has a stream now.
+func (s *Server) Connected() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.hosts {
+		if r.connected() {
+			n++
+		}
+	}
+	return n
 }

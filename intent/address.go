@@ -217,6 +217,20 @@ func noAddress(network neutrino.ID) error {
 		"No more IP addresses available on network %s.", network)
 }
 
+// allHeld is held for a search of a whole pool: what is taken at its beginning
+// is read at once.
+func allHeld(tx *Tx, subnet neutrino.ID, held func(netip.Addr) bool) func() func(netip.Addr) bool {
+	return func() func(netip.Addr) bool {
+		prefix, taken := ipPrefix(subnet), map[netip.Addr]bool{}
+		for key := range store.Claims(tx.Tx, prefix) {
+			if ip, err := netip.ParseAddr(strings.TrimPrefix(key, prefix)); err == nil {
+				taken[ip] = true
+			}
+		}
+		return func(ip netip.Addr) bool { return taken[ip] || held(ip) }
+	}
+}
+
 // freeAddress claims a free address of the subnet's pools: the lowest for DHCP
 // ports, for others a random one near the start. Work does not grow with the
 // number of addresses taken, as only candidates are looked up.
@@ -233,6 +247,8 @@ func freeAddress(tx *Tx, s *neutrino.Subnet, p *neutrino.Port) (netip.Addr, bool
 		return taken
 	})
 	certain := tx.Choice(func(ip netip.Addr) bool { return !tx.Claim(ipClaim(s.ID, ip), string(p.ID)) })
+	free.Taken = uint64(store.CountClaims(tx.Tx, ipPrefix(s.ID)))
+	free.All, certain.All = allHeld(tx, s.ID, free.Held), allHeld(tx, s.ID, certain.Held)
 	lowest := p.DeviceOwner == neutrino.OwnerDHCP || p.DeviceOwner == "network:distributed"
 	for _, pool := range s.AllocationPools {
 		pick, c := pool.Random, free

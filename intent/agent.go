@@ -13,7 +13,7 @@ import (
 
 // AgentAlive reports whether the agent was heard of within the down time.
 func AgentAlive(a *neutrino.Agent, now time.Time, downTime time.Duration) bool {
-	return now.Sub(a.HeartbeatAt) <= downTime
+	return work.AgentAlive(a, now, downTime)
 }
 
 // UpdateAgent changes an agent's administrative state or description; only an

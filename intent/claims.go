@@ -27,6 +27,7 @@ import (
 //	port-name/<first 10 characters>      port     names of devices and chains are made of these
 //	forward-name/<first 8 characters>    forwarding  the same, for its chain
 //	external-use/<network>/<port>        port     a gateway or a floating IP uses the external network
+//	default-external                     network  it is the default external network
 //	port-fip/<port>/<address>/<network>  floating IP  it stands for the port's address on that external network
 //	router-use/<router>/<subnet>/<user>  user     a floating IP or a forwarding goes through the router to the subnet
 //	pool-prefix/<pool>/<bits>.           subnet   the prefix is cut from the subnet pool; <bits> are its bits as digits
@@ -99,16 +100,4 @@ func dhcpSlotPrefix(network neutrino.ID) string { return "dhcp-slot/" + string(n
 
 func dhcpSlotClaim(network neutrino.ID, n int) string {
 	return fmt.Sprintf("%s%d", dhcpSlotPrefix(network), n)
-}
-
-func vlanClaim(host string, vlan uint16) string { return fmt.Sprintf("host-vlan/%s/%d", host, vlan) }
-
-func zoneClaim(host string, zone uint16) string { return fmt.Sprintf("host-zone/%s/%d", host, zone) }
-
-func hostUserPrefix(host string, network neutrino.ID) string {
-	return "host-user/" + host + "/" + string(network) + "/"
-}
-
-func hostUserClaim(host string, network, port neutrino.ID) string {
-	return hostUserPrefix(host, network) + string(port)
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/binding"
 	"neutrino/store"
 )
 
@@ -146,7 +147,7 @@ func leastLoaded(tx *Tx, n *neutrino.Network, among []*neutrino.Agent) *neutrino
 		if _, bound := store.Peek(tx.Tx, store.DHCPBindings, store.DHCPBindingID(n.ID, a.Host)); bound {
 			continue
 		}
-		if _, ok := capable(tx, a.Host, n); !ok {
+		if _, ok := binding.Capable(tx, a.Host, n); !ok {
 			continue
 		}
 		load := store.Count(tx.Tx, store.DHCPBindingsByHost, a.Host)

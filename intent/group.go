@@ -88,7 +88,8 @@ func CreateSecurityGroup(tx *Tx, g neutrino.SecurityGroup, set neutrino.Fields) 
 	if err := quota.Charge(tx, project, quota.SecurityGroup, quota.SecurityGroupRule); err != nil {
 		return nil, err
 	}
-	g.ID, g.ProjectID, g.Stateful = tx.NewID(), project, true
+	g.ID, g.ProjectID = tx.NewID(), project
+	g.Stateful = g.Stateful || !set.Has("stateful")
 	var list []neutrino.SecurityGroupRule
 	for _, family := range []neutrino.EtherType{neutrino.IPv4, neutrino.IPv6} {
 		list = append(list, neutrino.SecurityGroupRule{
@@ -135,6 +136,11 @@ func UpdateSecurityGroup(tx *Tx, id neutrino.ID, change func(*neutrino.SecurityG
 			return nil, err
 		}
 	}
+	if g.Stateful != old.Stateful {
+		if err := unused(tx, id); err != nil {
+			return nil, err
+		}
+	}
 	tx.Touch(id, &g.Standard)
 	store.Put(tx.Tx, store.SecurityGroups, &g)
 	return &g, nil
@@ -157,8 +163,8 @@ func DeleteSecurityGroup(tx *Tx, id neutrino.ID) error {
 		}
 		tx.Release(defaultGroupClaim(g.ProjectID))
 	}
-	for range store.Claims(tx.Tx, groupUserPrefix(id)) {
-		return neutrino.Errorf(neutrino.Conflict, "SecurityGroupInUse", "Security Group %s in use.", id)
+	if err := unused(tx, id); err != nil {
+		return err
 	}
 	for _, r := range slices.Collect(store.By(tx.Tx, store.RulesByGroup, string(id))) {
 		store.Delete(tx.Tx, store.SecurityGroupRules, r.ID)
@@ -169,7 +175,15 @@ func DeleteSecurityGroup(tx *Tx, id neutrino.ID) error {
 	}
 	rbac.Drop(tx, id)
 	store.Delete(tx.Tx, store.SecurityGroups, id)
-	// A port that joins at the same moment makes this run again.
+	return nil
+}
+
+// unused refuses what needs a group that no port is in. A port that joins at the
+// same moment makes this run again.
+func unused(tx *Tx, id neutrino.ID) error {
+	for range store.Claims(tx.Tx, groupUserPrefix(id)) {
+		return neutrino.Errorf(neutrino.Conflict, "SecurityGroupInUse", "Security Group %s in use.", id)
+	}
 	tx.RequireNone(groupUserPrefix(id))
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"neutrino"
+	"neutrino/intent/work"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
 )
@@ -202,6 +203,9 @@ func (c *cloud) audit() {
 	}
 	for n := range store.All(snap, store.Networks) {
 		claim(segmentClaim(n), n.ID)
+		if n.IsDefault {
+			claim(work.DefaultExternalClaim, n.ID)
+		}
 	}
 	for p := range store.All(snap, store.Ports) {
 		claim(macClaim(p.NetworkID, p.MAC), p.ID)
@@ -218,10 +222,13 @@ func (c *cloud) audit() {
 				c.t.Errorf("port %s is in a group that is gone", p.ID)
 			}
 		}
-		if p.VIFType == neutrino.VIFOVS {
-			claim(zoneClaim(p.HostID, p.CTZone), p.ID)
-			claim(hostUserClaim(p.HostID, p.NetworkID, p.ID), p.ID)
-			if _, ok := store.Peek(snap, store.HostNetworks, store.HostNetworkID(p.HostID, p.NetworkID)); !ok {
+		for _, b := range append(p.Standby, neutrino.PortBinding{Host: p.HostID, VIFType: p.VIFType, CTZone: p.CTZone}) {
+			if b.VIFType != neutrino.VIFOVS {
+				continue
+			}
+			claim(work.ZoneClaim(b.Host, b.CTZone), p.ID)
+			claim(work.HostUserClaim(b.Host, p.NetworkID, p.ID), p.ID)
+			if _, ok := store.Peek(snap, store.HostNetworks, store.HostNetworkID(b.Host, p.NetworkID)); !ok {
 				c.t.Errorf("port %s is bound where its network is not", p.ID)
 			}
 		}
@@ -237,9 +244,9 @@ func (c *cloud) audit() {
 
 func (c *cloud) auditRest(snap *store.Snapshot, claim func(string, neutrino.ID)) {
 	for h := range store.All(snap, store.HostNetworks) {
-		claim(vlanClaim(h.Host, h.LocalVLAN), h.NetworkID)
+		claim(work.VLANClaim(h.Host, h.LocalVLAN), h.NetworkID)
 		used := false
-		for range store.Claims(snap, hostUserPrefix(h.Host, h.NetworkID)) {
+		for range store.Claims(snap, work.HostUserPrefix(h.Host, h.NetworkID)) {
 			used = true
 		}
 		if !used {

@@ -54,6 +54,9 @@ func CreateNetwork(tx *Tx, n neutrino.Network, set neutrino.Fields) (*neutrino.N
 	if err := openNetwork(tx, &n); err != nil {
 		return nil, err
 	}
+	if err := settleDefault(tx, false, &n); err != nil {
+		return nil, err
+	}
 	tx.Born(n.ID, &n.Standard)
 	store.Put(tx.Tx, store.Networks, &n)
 	return &n, nil
@@ -96,6 +99,22 @@ func closeNetwork(tx *Tx, old, n *neutrino.Network) error {
 		"Unable to reconfigure sharing settings for network %s. Multiple projects are using it.", n.Name)
 }
 
+// settleDefault takes the place of the default external network, which only one
+// can have (api.md section 3.1), or gives it back.
+func settleDefault(tx *Tx, was bool, n *neutrino.Network) error {
+	switch {
+	case n.IsDefault && !work.IsExternal(tx.Tx, n.ID):
+		return neutrino.Invalidf("is_default: network %s is not external: set router:external too", n.ID)
+	case n.IsDefault && !was && !tx.Claim(work.DefaultExternalClaim, string(n.ID)):
+		other, _ := tx.Holder(work.DefaultExternalClaim)
+		return neutrino.Errorf(neutrino.Conflict, "DefaultExternalNetworkExists",
+			"A default external network already exists: %s.", other)
+	case was && !n.IsDefault:
+		tx.Release(work.DefaultExternalClaim)
+	}
+	return nil
+}
+
 // UpdateNetwork changes a network of the caller's. change gets a copy.
 func UpdateNetwork(tx *Tx, id neutrino.ID, change func(*neutrino.Network) error, set neutrino.Fields) (*neutrino.Network, error) {
 	old, err := work.Find(tx, work.Networks(), id)
@@ -114,6 +133,12 @@ func UpdateNetwork(tx *Tx, id neutrino.ID, change func(*neutrino.Network) error,
 		return nil, err
 	}
 	if err := openNetwork(tx, &n); err != nil {
+		return nil, err
+	}
+	if !set.Has("is_default") && !work.IsExternal(tx.Tx, id) {
+		n.IsDefault = false // it goes with being external
+	}
+	if err := settleDefault(tx, was.IsDefault, &n); err != nil {
 		return nil, err
 	}
 	if set.Has("mtu") {
@@ -168,6 +193,9 @@ func DeleteNetwork(tx *Tx, id neutrino.ID) error {
 		store.Delete(tx.Tx, store.Subnets, s.ID)
 	}
 	rbac.Drop(tx, id)
+	if n.IsDefault {
+		tx.Release(work.DefaultExternalClaim)
+	}
 	tx.Release(segmentClaim(n))
 	store.Delete(tx.Tx, store.Networks, id)
 	// A port that comes at the same moment holds a MAC: then this runs again.

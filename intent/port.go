@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/binding"
 	"neutrino/intent/quota"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -90,9 +91,7 @@ func addPort(tx *Tx, n *neutrino.Network, p *neutrino.Port) error {
 	if p.DeviceOwner == neutrino.OwnerFloatingIP {
 		p.Status = neutrino.PortNotApplicable
 	}
-	if err := bind(tx, n, p); err != nil {
-		return err
-	}
+	binding.Bind(tx, n, p)
 	tx.Born(p.ID, &p.Standard)
 	store.Put(tx.Tx, store.Ports, p)
 	return nil
@@ -153,9 +152,8 @@ func UpdatePort(tx *Tx, id neutrino.ID, change func(*neutrino.Port) error, set n
 	if err := mergeDHCPOptions(old, p, set); err != nil {
 		return nil, err
 	}
-	if err := rebind(tx, n, rebinding{old, p}); err != nil {
-		return nil, err
-	}
+	binding.Settle(tx, p)
+	binding.Rebind(tx, n, old, p)
 	if !p.AdminStateUp && p.Status != neutrino.PortNotApplicable {
 		p.Status = neutrino.PortDown
 	}
@@ -213,7 +211,7 @@ func removePort(tx *Tx, p *neutrino.Port) {
 	for _, g := range p.SecurityGroups {
 		tx.Release(groupUserClaim(g, p.ID))
 	}
-	unbind(tx, p)
+	binding.Release(tx, p)
 	store.Delete(tx.Tx, store.Ports, p.ID)
 }
 

@@ -93,7 +93,27 @@ func checkGroups(tx *Tx, p *neutrino.Port) error {
 		return work.Groups().Missing(neutrino.ID(strings.Join(unknown, ", ")))
 	}
 	p.SecurityGroups = list
-	return nil
+	return checkMixed(tx, list)
+}
+
+// checkMixed refuses groups of which some are stateful and some are not: the
+// packets of a port are tracked or they are not.
+func checkMixed(tx *Tx, groups []neutrino.ID) error {
+	if len(groups) < 2 {
+		return nil
+	}
+	stateful := 0
+	for _, id := range groups {
+		// It may not change meanwhile, which it can while no port is in it.
+		if g, ok := store.Get(tx.Tx, store.SecurityGroups, id); ok && g.Stateful {
+			stateful++
+		}
+	}
+	if stateful == 0 || stateful == len(groups) {
+		return nil
+	}
+	return neutrino.Errorf(neutrino.Conflict, "SecurityGroupConflict",
+		"Error Cannot apply both stateful and stateless security groups on the same port at the same time while attempting the operation.")
 }
 
 // claimGroups notes that the port uses its groups, so that none of them can be

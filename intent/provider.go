@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/binding"
 	"neutrino/store"
 )
 
@@ -63,7 +64,7 @@ func hasVLANs(tx *Tx, physical string) bool {
 func reached(tx *Tx, physical string) bool {
 	n := neutrino.Network{NetworkType: neutrino.Flat, PhysicalNetwork: physical}
 	for h := range store.All(tx.Tx, store.Hosts) {
-		if _, ok := capable(tx, h.Host, &n); ok {
+		if _, ok := binding.Capable(tx, h.Host, &n); ok {
 			return true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/binding"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -152,9 +153,8 @@ func attachPort(tx *Tx, r *neutrino.Router, id neutrino.ID) (*neutrino.Port, []*
 	p.DeviceID, p.DeviceOwner, p.HostID = string(r.ID), neutrino.OwnerRouter, ""
 	p.PortSecurityEnabled, p.SecurityGroups, p.AllowedAddressPairs = false, nil, nil
 	claimGroups(tx, old, p)
-	if err := rebind(tx, n, rebinding{old, p}); err != nil {
-		return nil, nil, err
-	}
+	binding.Settle(tx, p)
+	binding.Rebind(tx, n, old, p)
 	tx.Touch(p.ID, &p.Standard)
 	store.Put(tx.Tx, store.Ports, p)
 	return p, came, nil

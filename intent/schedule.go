@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/binding"
 	"neutrino/store"
 )
 
@@ -49,7 +50,7 @@ func reaches(tx *Tx, host string, list []*neutrino.Port) bool {
 	h, ok := store.Peek(tx.Tx, store.Hosts, neutrino.ID(host))
 	return ok && !slices.ContainsFunc(list, func(p *neutrino.Port) bool {
 		n, ok := store.Peek(tx.Tx, store.Networks, p.NetworkID)
-		return !ok || !carries(h, n)
+		return !ok || !binding.Carries(h, n)
 	})
 }
 
@@ -78,7 +79,7 @@ func canRun(tx *Tx, host string, list []*neutrino.Port) bool {
 	return !slices.ContainsFunc(list, func(p *neutrino.Port) bool {
 		n, ok := store.Peek(tx.Tx, store.Networks, p.NetworkID)
 		if ok {
-			_, ok = capable(tx, host, n)
+			_, ok = binding.Capable(tx, host, n)
 		}
 		return !ok
 	})

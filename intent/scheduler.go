@@ -2,6 +2,7 @@ package intent
 
 import (
 	"neutrino"
+	"neutrino/intent/binding"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -20,7 +21,7 @@ func AddNetworkToDHCPAgent(tx *Tx, agent, network neutrino.ID) error {
 	if err != nil {
 		return err
 	}
-	_, can := capable(tx, a.Host, n)
+	_, can := binding.Capable(tx, a.Host, n)
 	if a.AgentType != neutrino.AgentDHCP || !ready(tx, a) || !can {
 		return neutrino.Errorf(neutrino.NotFound, "InvalidDHCPAgent",
 			"Agent %s is not a valid DHCP Agent or has been disabled", agent)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/intent/binding"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -81,10 +82,11 @@ func (s *Service) Do(ctx context.Context, caller Caller, f func(*Tx) error) erro
 		tx = work.Begin(t, caller)
 		tx.Config, tx.Rand, tx.Since = &s.config, s.source.Rand(), s.since
 		tx.Now = s.source.Now().UTC().Truncate(time.Second)
+		t.Because(caller.RequestID)
 		if err := f(tx); err != nil {
 			return err
 		}
-		leave(tx)
+		binding.Leave(tx)
 		return nil
 	})
 	if over := (*store.LimitError)(nil); errors.As(err, &over) && tx.Refuse != nil {

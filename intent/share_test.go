@@ -162,6 +162,44 @@ func TestAnExternalNetworkOfSomeProjects(t *testing.T) {
 	}
 }
 
+// api.md section 3.1: one external network is the default one, for as long as it
+// is external.
+func TestOneExternalNetworkIsTheDefault(t *testing.T) {
+	c := newCloud(t)
+	set := func(n *neutrino.Network, field string, change func(*neutrino.Network)) func(*Tx) error {
+		return func(tx *Tx) error {
+			_, err := UpdateNetwork(tx, n.ID, func(n *neutrino.Network) error { change(n); return nil }, fieldsOf(field))
+			return err
+		}
+	}
+	yes, no := func(n *neutrino.Network) { n.IsDefault = true }, func(n *neutrino.Network) { n.IsDefault = false }
+	inside := func(n *neutrino.Network) { n.External = false }
+	is := func(n *neutrino.Network, want bool) {
+		t.Helper()
+		if got, _ := store.Peek(c.db.Snapshot(), store.Networks, n.ID); got.IsDefault != want {
+			t.Errorf("network %s is the default: %t, want %t", n.ID, got.IsDefault, want)
+		}
+	}
+	first := c.network(admin, neutrino.Network{External: true, IsDefault: true})
+	second := c.network(admin, neutrino.Network{External: true})
+	c.refused(admin, "InvalidInput", makeNetwork(neutrino.Network{IsDefault: true})) // it is not external
+	c.refused(admin, "DefaultExternalNetworkExists", makeNetwork(neutrino.Network{External: true, IsDefault: true}))
+	c.refused(admin, "DefaultExternalNetworkExists", set(second, "is_default", yes))
+	c.do(admin, set(first, "is_default", yes)) // it is already
+	c.do(admin, set(first, "is_default", no))
+	c.do(admin, set(second, "is_default", yes))
+	c.do(admin, set(second, "router:external", inside))
+	is(second, false)
+	c.do(admin, set(first, "is_default", yes))
+	for p := range store.By(c.db.Snapshot(), store.RBACPoliciesByObject, string(first.ID)) {
+		c.do(admin, unshare(p))
+	}
+	is(first, false)
+	third := c.network(admin, neutrino.Network{External: true, IsDefault: true})
+	c.do(admin, func(tx *Tx) error { return DeleteNetwork(tx, third.ID) })
+	is(c.network(admin, neutrino.Network{External: true, IsDefault: true}), true)
+}
+
 // api.md section 1.9: a share that names the project lets it attach its router,
 // a share with everybody does not.
 func TestARouterIsAttachedByAShareThatNamesItsProject(t *testing.T) {
@@ -242,46 +280,6 @@ func TestFlagsOfAnOlderVersionBecomePolicies(t *testing.T) {
 		t.Error("the flags are still stored")
 	}
 	c.do(bob, create(neutrino.Port{NetworkID: n.ID}))
-}
-
-// What is found by reaching is what is visible among all.
-func TestReachFindsWhatIsVisible(t *testing.T) {
-	c := newCloud(t)
-	mine, shared, hidden := c.network(bob, neutrino.Network{}), c.network(alice, neutrino.Network{}), c.network(alice, neutrino.Network{})
-	outside, _ := c.outside()
-	c.share(alice, rbac.Network, shared.ID, "bob")
-	for _, n := range []*neutrino.Network{mine, shared, hidden} {
-		c.subnet(admin, n, "10.0.0.0/24")
-		c.port(admin, neutrino.Port{NetworkID: n.ID})
-	}
-	c.port(bob, neutrino.Port{NetworkID: shared.ID})
-	c.share(alice, rbac.SecurityGroup, c.group(alice, "g").ID, neutrino.EveryProject)
-	c.group(bob, "own")
-	c.pool(admin, neutrino.SubnetPool{Prefixes: cidrs("10.0.0.0/8"), Shared: true})
-	c.pool(alice, neutrino.SubnetPool{Prefixes: cidrs("10.0.0.0/8")})
-	c.scope(admin, neutrino.AddressScope{Shared: true})
-	c.scope(alice, neutrino.AddressScope{})
-	snap := c.db.Snapshot()
-	if n := len(slices.Collect(work.ReachNetworks(bob, snap))); n != 3 {
-		t.Errorf("%d networks beside %s", n, outside.ID)
-	}
-	check(t, snap, work.Networks(), slices.Collect(work.ReachNetworks(bob, snap)))
-	check(t, snap, work.Subnets(), slices.Collect(work.ReachSubnets(bob, snap)))
-	check(t, snap, work.Ports(), slices.Collect(work.ReachPorts(bob, snap)))
-	check(t, snap, work.Groups(), slices.Collect(work.ReachSecurityGroups(bob, snap)))
-	check(t, snap, work.Rules(), slices.Collect(work.ReachSecurityGroupRules(bob, snap)))
-	check(t, snap, work.SubnetPools(), slices.Collect(work.ReachSubnetPools(bob, snap)))
-	check(t, snap, work.AddressScopes(), slices.Collect(work.ReachAddressScopes(bob, snap)))
-	check(t, snap, work.RBACPolicies(), slices.Collect(work.ReachRBACPolicies(bob, snap)))
-}
-
-func check[T any](t *testing.T, snap *store.Snapshot, k work.Kind[T], reached []*T) {
-	t.Helper()
-	for row := range store.All(snap, k.Table) {
-		if k.Visible(bob, snap, row) && !slices.Contains(reached, row) {
-			t.Errorf("%s: %+v is visible and not reached", k.Table.Name(), row)
-		}
-	}
 }
 
 // Two requests on shares and pools that meet: the second runs, whole, between

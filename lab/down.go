@@ -151,7 +151,7 @@ func (l *Lab) removeFiles(ctx context.Context) error {
 	}
 	img := l.image()
 	for _, path := range []string{
-		l.path("hosts"), l.path("vm"), l.path("feed.sock"), img.Kernel, img.Initrd, l.path("udhcpc"),
+		l.path("hosts"), l.path("vm"), l.path("feed.sock"), img.Kernel, img.Initrd, l.path("udhcpc"), l.path("dhclient6"),
 		l.path(stateFile + ".new"), l.path(stateFile), // the record last
 	} {
 		if err := os.RemoveAll(path); err != nil {

@@ -101,36 +101,22 @@ func (l *Lab) fetchKernel(ctx context.Context) (string, error) {
 	if pkg = strings.TrimSpace(pkg); pkg == "" {
 		return "", fmt.Errorf("lab: image: apt-cache names no kernel for %s (run apt-get update)", kernelPackage)
 	}
-	if err := os.MkdirAll(l.Cache, 0o755); err != nil {
-		return "", fmt.Errorf("lab: image: %w", err)
-	}
-	work, err := os.MkdirTemp(l.Cache, "fetch-")
+	work, err := l.fetchPackage(ctx, pkg)
 	if err != nil {
-		return "", fmt.Errorf("lab: image: %w", err)
+		return "", err
 	}
 	defer os.RemoveAll(work)
-	download := exec.CommandContext(ctx, "apt-get", "download", pkg)
-	download.Dir = work
-	if out, err := download.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("lab: image: apt-get download %s: %w: %s", pkg, err, strings.TrimSpace(string(out)))
-	}
-	return l.unpackKernel(ctx, work, pkg)
+	return l.keepKernel(work, pkg)
 }
 
-func (l *Lab) unpackKernel(ctx context.Context, work, pkg string) (string, error) {
-	debs, err := filepath.Glob(filepath.Join(work, "*.deb"))
-	if err != nil || len(debs) != 1 {
-		return "", fmt.Errorf("lab: image: apt-get left %d packages (%v)", len(debs), err)
-	}
+// keepKernel moves what a virtual machine needs out of the unpacked package.
+func (l *Lab) keepKernel(work, pkg string) (string, error) {
 	tree := filepath.Join(work, "tree")
-	if out, err := exec.CommandContext(ctx, "dpkg", "-x", debs[0], tree).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("lab: image: dpkg -x %s: %w: %s", debs[0], err, strings.TrimSpace(string(out)))
-	}
 	kept := filepath.Join(work, "kept")
 	if err := os.MkdirAll(filepath.Join(kept, "modules"), 0o755); err != nil {
 		return "", fmt.Errorf("lab: image: %w", err)
 	}
-	err = filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
 		module, isModule := strings.CutSuffix(d.Name(), ".ko")
 		switch {
 		case err != nil || d.IsDir():

@@ -35,6 +35,17 @@ auth_strategy = noauth
 [database]
 connection = sqlite:///%s
 
+# A lab is for crowds, all in one project.
+[quotas]
+quota_network = -1
+quota_subnet = -1
+quota_port = -1
+quota_router = -1
+quota_floatingip = -1
+quota_security_group = -1
+quota_security_group_rule = -1
+quota_rbac_policy = -1
+
 [neutrino]
 feed_listen = unix:%s
 `, h.Name, DefaultAPIPort, stateDir, filepath.Join(stateDir, "neutron.sqlite"), h.lab.feedSocket())

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"neutrino"
 )
 
 // ec2Versions are the versions of the EC2 format, as Nova lists them.
@@ -47,14 +49,22 @@ func ec2Tree(i Instance) tree {
 	return t
 }
 
+// ec2Interface says what a machine of EC2 has: addresses that DHCP gives, in one
+// IPv4 subnet. cloud-init asks DHCPv6 where there is a list of IPv6 addresses,
+// and boot would wait for an answer to no end where they come otherwise; and it
+// sets all IPv4 addresses but the first by hand with the one subnet's prefix.
 func ec2Interface(t tree, dir string, number int, f Interface) {
 	t[dir+"mac"], t[dir+"device-number"] = text(f.MAC.String()), text(fmt.Sprint(number))
+	subnet, has := primary(f)
+	if has {
+		t[dir+"subnet-ipv4-cidr-block"] = text(subnet.CIDR.String())
+	}
 	var v4, v6 []string
 	for _, a := range f.Addresses {
-		if a.IP.Is4() {
+		switch {
+		case a.IP.Is4() && a.Subnet.ID == subnet.ID:
 			v4 = append(v4, a.IP.String())
-			t[dir+"subnet-ipv4-cidr-block"] = text(a.Subnet.CIDR.String())
-		} else {
+		case a.IP.Is6() && byDHCP(a):
 			v6 = append(v6, a.IP.String())
 		}
 	}
@@ -64,6 +74,20 @@ func ec2Interface(t tree, dir string, number int, f Interface) {
 	if len(v6) > 0 {
 		t[dir+"ipv6s"] = text(strings.Join(v6, "\n"))
 	}
+}
+
+// primary is the subnet of the first IPv4 address that DHCP gives, or else of the
+// first.
+func primary(f Interface) (s neutrino.Subnet, has bool) {
+	for _, a := range f.Addresses {
+		if a.IP.Is4() && byDHCP(a) {
+			return a.Subnet, true
+		}
+		if a.IP.Is4() && !has {
+			s, has = a.Subnet, true
+		}
+	}
+	return s, has
 }
 
 // oneLine keeps a name on the line that it is listed on.

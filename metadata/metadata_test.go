@@ -291,12 +291,59 @@ func TestNetworkDataSaysHowEachAddressComes(t *testing.T) {
 			`"routes":[{"network":"0.0.0.0","netmask":"0.0.0.0","gateway":"10.1.0.1"},{"network":"192.0.2.0","netmask":"255.255.255.128","gateway":"10.1.0.254"}],` +
 			`"services":[{"type":"dns","address":"192.0.2.53"}]}`,
 		`{"id":"network1","type":"ipv6_slaac","link":"tapred-web-por","network_id":"red","ip_address":"2001:db8::7","netmask":"ffff:ffff:ffff:ffff::",` +
-			`"routes":[{"network":"::","netmask":"::","gateway":"2001:db8::1"},{"network":"2001:db8:9::","netmask":"ffff:ffff:ffff::","gateway":"2001:db8::9"}]}`,
+			`"routes":[{"network":"2001:db8:9::","netmask":"ffff:ffff:ffff::","gateway":"2001:db8::9"}]}`,
 		`"services":[{"type":"dns","address":"192.0.2.53"}]}`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("network_data.json has no\n%s\n%s", want, got)
 		}
+	}
+}
+
+// An instance whose IPv6 addresses come by router advertisement is told its way
+// out by the same: the subnet's gateway_ip need not be who advertises.
+func TestTheWayOutIsSaidWhereNothingElseSaysIt(t *testing.T) {
+	for mode, said := range map[neutrino.IPv6Mode]bool{"": true, neutrino.SLAAC: false, neutrino.DHCPv6Stateless: false, neutrino.DHCPv6Stateful: false} {
+		v := cloud()
+		s := v.Subnets["s6-red"]
+		s.EnableDHCP, s.IPv6RAMode, s.IPv6AddressMode = mode != "", "", mode
+		v.Subnets["s6-red"] = s
+		i, _ := directory(v).Find("router/router-red", netip.MustParseAddr("10.1.0.7"))
+		got := string(object(networkData(i)).body)
+		if strings.Contains(got, `"gateway":"2001:db8::1"`) != said || !strings.Contains(got, `"gateway":"2001:db8::9"`) {
+			t.Errorf("mode %q: a default route should be said: %v, and the host route: %s", mode, said, got)
+		}
+	}
+}
+
+// cloud-init asks DHCPv6 wherever "ipv6s" is, and gives all addresses but the
+// first of "local-ipv4s" by hand, with the one subnet's prefix.
+func TestTheEC2FormatListsWhatDHCPGives(t *testing.T) {
+	const dir = "meta-data/network/interfaces/macs/fa:16:3e:01:02:03/"
+	for mode, listed := range map[neutrino.IPv6Mode]bool{"": true, neutrino.SLAAC: false, neutrino.DHCPv6Stateless: false, neutrino.DHCPv6Stateful: true} {
+		for _, dhcp := range []bool{true, false} {
+			if mode != "" && !dhcp {
+				continue // refused by the API
+			}
+			v := cloud()
+			s := v.Subnets["s6-red"]
+			s.EnableDHCP, s.IPv6RAMode, s.IPv6AddressMode = dhcp, mode, mode
+			v.Subnets["s6-red"] = s
+			i, _ := directory(v).Find("router/router-red", netip.MustParseAddr("10.1.0.7"))
+			if got := string(ec2Tree(i)[dir+"ipv6s"].body); (got == "2001:db8::7") != (listed && dhcp) || !listed && got != "" {
+				t.Errorf("mode %q, DHCP %v: ipv6s is %q", mode, dhcp, got)
+			}
+		}
+	}
+	v := cloud()
+	v.Subnets["a-red"] = neutrino.Subnet{ID: "a-red", NetworkID: "red", IPVersion: 4, CIDR: netip.MustParsePrefix("10.9.0.0/16")}
+	p := v.Ports["red-web-port"]
+	p.FixedIPs = append(append(fixed("a-red", "10.9.0.9"), p.FixedIPs...), fixed("s-red", "10.1.0.8")...)
+	v.Ports[p.ID] = p
+	i, _ := directory(v).Find("router/router-red", netip.MustParseAddr("10.1.0.7"))
+	listed := ec2Tree(i)
+	if addresses, cidr := string(listed[dir+"local-ipv4s"].body), string(listed[dir+"subnet-ipv4-cidr-block"].body); addresses != "10.1.0.7\n10.1.0.8" || cidr != "10.1.0.0/24" {
+		t.Errorf("addresses %q of %q", addresses, cidr)
 	}
 }
 

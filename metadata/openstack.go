@@ -129,33 +129,44 @@ func networkData(i Instance) networkDataFile {
 	return d
 }
 
+// byDHCP reports whether the instance asks DHCP, or DHCPv6, for the address.
+func byDHCP(a Address) bool {
+	mode := a.Subnet.IPv6AddressMode
+	return a.Subnet.EnableDHCP && (a.IP.Is4() || mode == neutrino.DHCPv6Stateful || mode == "" && a.Subnet.IPv6RAMode == "")
+}
+
 // addressOn says how the instance gets an address: from DHCP, which then says
 // the rest; by an IPv6 mode; or as it stands here.
 func addressOn(a Address) addressData {
-	family := "ipv6"
+	family, mode := "ipv6", a.Subnet.IPv6AddressMode
 	if a.IP.Is4() {
-		family = "ipv4"
+		family, mode = "ipv4", ""
 	}
-	switch mode := a.Subnet.IPv6AddressMode; {
-	case a.IP.Is4() && a.Subnet.EnableDHCP:
-		return addressData{Type: family + "_dhcp"}
-	case a.IP.Is6() && mode != "":
+	switch {
+	case mode != "":
 		family += "_" + string(mode)
-	case a.IP.Is6() && a.Subnet.EnableDHCP && a.Subnet.IPv6RAMode == "":
+	case byDHCP(a):
 		return addressData{Type: family + "_dhcp"}
 	}
 	n := addressData{Type: family, IP: a.IP.String(), Netmask: netmask(a.Subnet.CIDR), Services: servers(a.Subnet)}
-	if gw := a.Subnet.GatewayIP; gw.IsValid() {
-		all := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-		if gw.Is4() {
-			all = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		}
-		n.Routes = append(n.Routes, routeTo(all, gw))
+	// With an IPv6 mode the router's advertisement says the way out. One said
+	// here too would win, and where the router is not ours lead to nobody: the
+	// subnet's gateway_ip is then only a word.
+	if gw := a.Subnet.GatewayIP; gw.IsValid() && mode == "" {
+		n.Routes = append(n.Routes, routeTo(netip.PrefixFrom(unspecified(gw), 0), gw))
 	}
 	for _, r := range a.Subnet.HostRoutes {
 		n.Routes = append(n.Routes, routeTo(r.Destination, r.Nexthop))
 	}
 	return n
+}
+
+// unspecified is "0.0.0.0" or "::", as the address is.
+func unspecified(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
 }
 
 func routeTo(p netip.Prefix, gw netip.Addr) routeData {

@@ -20,6 +20,7 @@ type builder struct {
 	state  *host.State
 
 	ports    []neutrino.Port // bound here and not refused, by id
+	standby  []neutrino.Port // may move here, and not refused, by id
 	networks []view.Network  // by id
 	// dhcp is our DHCP port of each network that this host serves.
 	dhcp map[neutrino.ID]neutrino.Port
@@ -31,9 +32,22 @@ func newBuilder(v *view.Host, c Config) *builder {
 		b.networks = append(b.networks, v.Networks[id])
 	}
 	chains := map[string]neutrino.ID{}
-	for _, id := range slices.Sorted(maps.Keys(v.Ports)) {
-		p := v.Ports[id]
-		if _, ok := v.Networks[p.NetworkID]; !ok {
+	b.ports, b.standby = b.admitted(v.Ports, chains), b.admitted(v.Standby, chains)
+	for _, p := range b.ports {
+		if p.DeviceOwner == neutrino.OwnerDHCP && v.Networks[p.NetworkID].DHCP {
+			b.dhcp[p.NetworkID] = p
+		}
+	}
+	return b
+}
+
+// admitted are the ports that the plan can have, by id; chains are the names that
+// are taken.
+func (b *builder) admitted(ports map[neutrino.ID]neutrino.Port, chains map[string]neutrino.ID) []neutrino.Port {
+	var out []neutrino.Port
+	for _, id := range slices.Sorted(maps.Keys(ports)) {
+		p := ports[id]
+		if _, ok := b.view.Networks[p.NetworkID]; !ok {
 			b.refuse(p, fmt.Sprintf("network %s has no local VLAN on this host", p.NetworkID))
 			continue
 		}
@@ -42,12 +56,9 @@ func newBuilder(v *view.Host, c Config) *builder {
 			continue
 		}
 		chains[names.ChainKey(id)] = id
-		b.ports = append(b.ports, p)
-		if p.DeviceOwner == neutrino.OwnerDHCP && v.Networks[p.NetworkID].DHCP {
-			b.dhcp[p.NetworkID] = p
-		}
+		out = append(out, p)
 	}
-	return b
+	return out
 }
 
 // refuse leaves an object out of the plan and says why.

@@ -18,13 +18,13 @@ import (
 // (dataplane.md section 3). A port's chains, sets and conntrack zone are in
 // force before its VLAN is.
 func firewall(b *builder) {
-	f := &filter{builder: b, chains: names.OVSChains(b.config.WrapPrefix), rules: b.rulesByGroup(),
+	f := &filter{builder: b, all: slices.Concat(b.ports, b.standby), chains: names.OVSChains(b.config.WrapPrefix), rules: b.rulesByGroup(),
 		text: map[textKey][]string{}, allow: map[textKey][]string{}, used: map[string]string{}}
 	f.bridgeNetfilter()
 	for _, family := range [...]int{4, 6} {
 		f.family(family)
 	}
-	for _, p := range b.ports {
+	for _, p := range f.all {
 		if f.filtered(p) {
 			f.zone(p)
 		}
@@ -34,6 +34,7 @@ func firewall(b *builder) {
 // filter is one run of the firewall.
 type filter struct {
 	*builder
+	all    []neutrino.Port // that are here or may move here
 	chains names.Chains
 	rules  map[neutrino.ID][]neutrino.SecurityGroupRule
 	// text and allow keep what a group's rules come to: it is the same for
@@ -81,7 +82,7 @@ func (f *filter) bridgeNetfilter() {
 func (f *filter) family(family int) {
 	c := f.chains
 	var raw, nat, forward, trustedForward, input, group []string
-	for _, p := range f.ports {
+	for _, p := range f.all {
 		if ours(p) {
 			continue // no firewall bridge: it is the network's own server
 		}
@@ -95,7 +96,7 @@ func (f *filter) family(family int) {
 			}
 			continue
 		}
-		raw = append(raw, zoneRules(tap, qvb, p.CTZone)...)
+		raw = append(raw, f.trackRules(tap, qvb, p)...)
 		forward = append(forward, out+"-j "+c.Wrap("sg-chain"), in+"-j "+c.Wrap("sg-chain"))
 		input = append(input, in+"-j "+c.Out(p.ID))
 		group = append(group, out+"-j "+c.In(p.ID), in+"-j "+c.Out(p.ID))
@@ -135,10 +136,13 @@ func (f *filter) shared(family int, s shared) {
 	filter.hook("INPUT", c.Wrap("INPUT"), 0)
 }
 
-// zoneRules track a port's packets in its own zone, whichever way they enter
-// the firewall bridge.
-func zoneRules(tap, qvb string, zone uint16) []string {
-	tail := fmt.Sprintf(` -m comment --comment "Set zone for %s" -j CT --zone %d`, tap, zone)
+// trackRules track a port's packets in its own zone, whichever way they enter
+// the firewall bridge, or do not track them.
+func (f *filter) trackRules(tap, qvb string, p neutrino.Port) []string {
+	tail := fmt.Sprintf(` -m comment --comment "Set zone for %s" -j CT --zone %d`, tap, p.CTZone)
+	if f.stateless(p) {
+		tail = fmt.Sprintf(` -m comment --comment "Do not track %s" -j CT --notrack`, tap)
+	}
 	return []string{"-m physdev --physdev-in " + qvb + tail, "-i " + qvb + tail, "-m physdev --physdev-in " + tap + tail}
 }
 
@@ -156,20 +160,42 @@ func (f *filter) port(p neutrino.Port, family int) {
 	t.chain(c.Spoof(p.ID), spoofPairs(p, family)...)
 }
 
-const established = "-m state --state RELATED,ESTABLISHED -j RETURN"
+// stateless reports whether all of the port's groups are: its packets are not
+// tracked, so that a rule is asked about each of them, answers too.
+func (f *filter) stateless(p neutrino.Port) bool {
+	for _, id := range p.SecurityGroups {
+		if g, known := f.view.Groups[id]; !known || g.Stateful {
+			return false
+		}
+	}
+	return len(p.SecurityGroups) > 0
+}
 
-// closing ends every port chain: what nothing allowed is dropped.
-func (f *filter) closing() []string {
-	return []string{"-m state --state INVALID -j DROP", "-j " + f.chains.Wrap("sg-fallback")}
+// established lets in what belongs to a connection that a rule let begin.
+func (f *filter) established(p neutrino.Port) []string {
+	if f.stateless(p) {
+		return nil
+	}
+	return []string{"-m state --state RELATED,ESTABLISHED -j RETURN"}
+}
+
+// closing ends every port chain: what nothing allowed is dropped. A packet that
+// is not tracked is never invalid.
+func (f *filter) closing(p neutrino.Port) []string {
+	fallback := "-j " + f.chains.Wrap("sg-fallback")
+	if f.stateless(p) {
+		return []string{fallback}
+	}
+	return []string{"-m state --state INVALID -j DROP", fallback}
 }
 
 func (f *filter) inIPv4(p neutrino.Port) []string {
-	rules := []string{established}
+	rules := f.established(p)
 	for _, ip := range addresses(p, 4) {
 		rules = append(rules, "-d "+ip.String()+"/32 -p udp -m udp --sport 67 --dport 68 -j RETURN")
 	}
 	rules = append(rules, "-d 255.255.255.255/32 -p udp -m udp --sport 67 --dport 68 -j RETURN")
-	return unique(append(append(rules, f.groupRules(p, neutrino.Ingress, 4)...), f.closing()...))
+	return unique(append(append(rules, f.groupRules(p, neutrino.Ingress, 4)...), f.closing(p)...))
 }
 
 func (f *filter) outIPv4(p neutrino.Port) []string {
@@ -178,9 +204,9 @@ func (f *filter) outIPv4(p neutrino.Port) []string {
 		"-j " + f.chains.Spoof(p.ID),
 		"-p udp -m udp --sport 68 --dport 67 -j RETURN",
 		"-p udp -m udp --sport 67 --dport 68 -j DROP",
-		established,
 	}
-	return unique(append(append(rules, f.groupRules(p, neutrino.Egress, 4)...), f.closing()...))
+	rules = append(rules, f.established(p)...)
+	return unique(append(append(rules, f.groupRules(p, neutrino.Egress, 4)...), f.closing(p)...))
 }
 
 func icmpv6(kind int, target string) string {
@@ -188,7 +214,7 @@ func icmpv6(kind int, target string) string {
 }
 
 func (f *filter) inIPv6(p neutrino.Port) []string {
-	rules := []string{icmpv6(130, "RETURN"), icmpv6(135, "RETURN"), icmpv6(136, "RETURN"), established}
+	rules := append([]string{icmpv6(130, "RETURN"), icmpv6(135, "RETURN"), icmpv6(136, "RETURN")}, f.established(p)...)
 	ips := addresses(p, 6)
 	if len(ips) > 0 {
 		rules = append(rules, icmpv6(134, "RETURN"))
@@ -197,7 +223,7 @@ func (f *filter) inIPv6(p neutrino.Port) []string {
 		rules = append(rules, "-d "+ip.String()+"/128 -p udp -m udp --sport 547 --dport 546 -j RETURN")
 	}
 	rules = append(rules, "-d fe80::/64 -p udp -m udp --sport 547 --dport 546 -j RETURN")
-	return unique(append(append(rules, f.groupRules(p, neutrino.Ingress, 6)...), f.closing()...))
+	return unique(append(append(rules, f.groupRules(p, neutrino.Ingress, 6)...), f.closing(p)...))
 }
 
 func (f *filter) outIPv6(p neutrino.Port) []string {
@@ -206,8 +232,9 @@ func (f *filter) outIPv6(p neutrino.Port) []string {
 		rules = append(rules, "-s ::/128 -d ff02::/16 "+icmpv6(kind, "RETURN"))
 	}
 	rules = append(rules, "-j "+f.chains.Spoof(p.ID), icmpv6(134, "DROP"), "-p ipv6-icmp -j RETURN",
-		"-p udp -m udp --sport 546 --dport 547 -j RETURN", "-p udp -m udp --sport 547 --dport 546 -j DROP", established)
-	return unique(append(append(rules, f.groupRules(p, neutrino.Egress, 6)...), f.closing()...))
+		"-p udp -m udp --sport 546 --dport 547 -j RETURN", "-p udp -m udp --sport 547 --dport 546 -j DROP")
+	rules = append(rules, f.established(p)...)
+	return unique(append(append(rules, f.groupRules(p, neutrino.Egress, 6)...), f.closing(p)...))
 }
 
 // spoofPairs are the senders a port may be: allowed pairs first, then its own.

@@ -38,22 +38,32 @@ func bridges(b *builder) {
 }
 
 // localNetworks wires the ports of this host: each gets its network's local
-// VLAN, and what it sends passes the spoof guard of the integration bridge.
+// VLAN, and what it sends passes the spoof guard of the integration bridge. A
+// port that is still to move here has the guard, and stays on the dead VLAN
+// (failures.md, S41).
 func localNetworks(b *builder) {
 	for _, p := range b.ports {
 		if ours(p) {
 			continue // its own feature makes its port with the tag
 		}
 		n := b.view.Networks[p.NetworkID]
-		why := host.Why{Feature: "l2", Object: neutrino.PortObject(p.ID)}
-		vif := host.VIF{MAC: p.MAC.String(), Tag: n.LocalVLAN, OtherConfig: vlanRecord(n.Network, n.LocalVLAN), Why: why}
-		if !p.AdminStateUp || !n.AdminStateUp {
-			vif.Tag, vif.Dead = neutrino.DeadVLAN, true
-		}
-		b.state.VIFs[string(p.ID)] = vif
-		if p.PortSecurityEnabled && !trusted(p) {
-			b.spoofGuard(p, why)
-		}
+		b.wire(p, !p.AdminStateUp || !n.AdminStateUp)
+	}
+	for _, p := range b.standby {
+		b.wire(p, true)
+	}
+}
+
+func (b *builder) wire(p neutrino.Port, dead bool) {
+	n := b.view.Networks[p.NetworkID]
+	why := host.Why{Feature: "l2", Object: neutrino.PortObject(p.ID)}
+	vif := host.VIF{MAC: p.MAC.String(), Tag: n.LocalVLAN, OtherConfig: vlanRecord(n.Network, n.LocalVLAN), Why: why}
+	if dead {
+		vif.Tag, vif.Dead = neutrino.DeadVLAN, true
+	}
+	b.state.VIFs[string(p.ID)] = vif
+	if p.PortSecurityEnabled && !trusted(p) {
+		b.spoofGuard(p, why)
 	}
 }
 

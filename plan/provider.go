@@ -41,9 +41,10 @@ func noMapping(physical string) string {
 // onIntegrationBridge reports whether a network has a port of this host there.
 // A gateway port of a provider network is on the provider bridge instead.
 func (b *builder) onIntegrationBridge(network neutrino.ID) bool {
-	return slices.ContainsFunc(b.ports, func(p neutrino.Port) bool {
+	there := func(p neutrino.Port) bool {
 		return p.NetworkID == network && p.DeviceOwner != neutrino.OwnerGateway
-	})
+	}
+	return slices.ContainsFunc(b.ports, there) || slices.ContainsFunc(b.standby, there)
 }
 
 // patchProvider joins the integration bridge and a provider bridge. What no

@@ -154,7 +154,11 @@ func (f *filter) zone(p neutrino.Port) {
 	}
 	var lines []string
 	digests := map[string]string{}
-	for _, g := range p.SecurityGroups {
+	groups := p.SecurityGroups
+	if f.stateless(p) {
+		groups = nil // what was tracked before it was so goes
+	}
+	for _, g := range groups {
 		for _, d := range [...]neutrino.Direction{neutrino.Ingress, neutrino.Egress} {
 			for _, family := range [...]int{4, 6} {
 				lines = append(lines, f.allowed(textKey{g, d, family})...)

@@ -106,9 +106,16 @@ func (r *router) crossings(floatSNAT string) crossing {
 	if len(c.forward) == 0 {
 		return c
 	}
+	gateway := names.QG(r.gateway.ID)
 	for _, d := range r.scoped(4) {
-		if d.mark == outside {
-			c.floatSNAT = append(c.floatSNAT, "-o "+d.name+" -j MARK --set-xmark "+scopeMark(outside))
+		set := " -j MARK --set-xmark " + scopeMark(d.mark)
+		switch {
+		case d.name == gateway:
+			c.floatSNAT = append(c.floatSNAT, "-o "+d.name+set)
+		case d.mark == outside || r.snat():
+			// Inside, only the answers to who asked for the floating IP: nothing
+			// translates what the instance sends there by itself.
+			c.floatSNAT = append(c.floatSNAT, "-o "+d.name+" -m conntrack --ctstate DNAT"+set)
 		}
 	}
 	return c

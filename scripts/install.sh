@@ -1,9 +1,12 @@
 #!/bin/sh
 # Installs the Debian packages that neutrino, its lab and its tests need, and those that it is told, and says which.
+# The last two lines of Python packages are what cloud-init imports: a test runs its code without installing it.
 set -eu
 packages="openvswitch-switch dnsmasq-base iptables ipset conntrack iproute2 kmod procps util-linux
 	busybox-static qemu-system-x86 cpio xz-utils tcpdump isc-dhcp-client iputils-ping iperf3 netcat-openbsd ethtool
-	python3-openstackclient python3-neutronclient $*"
+	python3-openstackclient python3-neutronclient
+	python3-configobj python3-jinja2 python3-jsonpatch python3-jsonschema python3-netifaces python3-oauthlib
+	python3-requests python3-serial python3-yaml $*"
 missing=
 for p in $packages; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"

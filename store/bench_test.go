@@ -2,9 +2,11 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -118,5 +120,73 @@ func BenchmarkSnapshot(b *testing.B) {
 	db := openDB(b, sqlite.Memory)
 	for b.Loop() {
 		_ = db.Snapshot()
+	}
+}
+
+// fullStore is a file with so many ports, each with the claims that the API
+// makes for it.
+func fullStore(b *testing.B, ports int) string {
+	path := filepath.Join(b.TempDir(), "db")
+	e, err := sqlite.Open(b.Context(), sqlite.Options{Path: path})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	db, err := store.Open(b.Context(), e)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	const size = 1000
+	for first := 0; first < ports; first += size {
+		network, subnet := neutrino.ID(fmt.Sprintf("%08x-1111-4111-8111-111111111111", first)), neutrino.ID(fmt.Sprintf("%08x-2222-4222-8222-222222222222", first))
+		if _, err := db.Update(b.Context(), func(tx *store.Tx) error {
+			for i := range size {
+				p := numbered(uint32(first+i), network, subnet)
+				tx.Claim("mac/"+string(network)+"/"+p.MAC.String(), string(p.ID))
+				tx.Claim("ip/"+string(subnet)+"/"+p.FixedIPs[0].IPAddress.String(), string(p.ID))
+				tx.Claim("group-user/"+string(p.SecurityGroups[0])+"/"+string(p.ID), string(p.ID))
+				tx.Claim("port-name/"+string(p.ID[:10]), string(p.ID))
+				store.Put(tx, store.Ports, p)
+			}
+			return nil
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return path
+}
+
+// BenchmarkLoad opens a store with many ports, and says what each costs in
+// memory afterwards.
+func BenchmarkLoad(b *testing.B) {
+	const ports = 200_000
+	path := fullStore(b, ports)
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	empty := heap()
+	b.ResetTimer()
+	for b.Loop() {
+		e, err := sqlite.Open(b.Context(), sqlite.Options{Path: path})
+		if err != nil {
+			b.Fatal(err)
+		}
+		db, err := store.Open(b.Context(), e)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if n := store.Len(db.Snapshot(), store.Ports); n != ports {
+			b.Fatalf("%d ports", n)
+		}
+		b.ReportMetric(float64(heap()-empty)/ports, "bytes/port")
+		if err := errors.Join(db.Close(), e.Close()); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 }

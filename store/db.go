@@ -222,10 +222,10 @@ func (r *reservations) tryAdd(key string) bool {
 	return true
 }
 
-func (r *reservations) remove(keys []string) {
+func (r *reservations) remove(keys map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, key := range keys {
+	for key := range keys {
 		if r.keys[key]--; r.keys[key] <= 0 {
 			delete(r.keys, key)
 		}

@@ -57,6 +57,10 @@ func (d *draft) take(b engine.Batch) (Batch, error) {
 			d.claims = append(d.claims, change)
 			continue
 		}
+		if c.Key == causeKey {
+			applied.Cause = string(c.Value)
+			continue
+		}
 		spec, id := rowOf(c.Key)
 		if spec == nil {
 			continue

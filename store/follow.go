@@ -10,12 +10,13 @@ import (
 	"neutrino/store/engine"
 )
 
-// The keys in the engine: /t/<table>/<id> for rows, /c/<key> for claims. All
-// begin with a slash, so that one watch sees every revision.
+// The keys in the engine: /t/<table>/<id> for rows, /c/<key> for claims, /w for
+// why the last revision came to be. All begin with a slash, so that one watch sees every revision.
 const (
 	allKeys     = "/"
 	tablePrefix = "/t/"
 	claimPrefix = "/c/"
+	causeKey    = "/w"
 )
 
 // reconnect is how long to wait after the engine's watch failed.

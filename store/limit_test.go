@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -219,6 +220,71 @@ func TestWhatWasCommittedForNobodyIsCounted(t *testing.T) {
 	go func() { second <- putPort(t.Context(), db, "2", "a", 1) }()
 	g.open <- true
 	<-first // whether it was told depends on who was faster
+	select {
+	case err := <-second:
+		if !refused(t, err) || ports(db, "a") != 1 {
+			t.Errorf("%d ports where one may be", ports(db, "a"))
+		}
+	case <-g.entered:
+		t.Error("what the first client left is not counted, or not made")
+		g.open <- true
+		<-second
+	}
+}
+
+// late is an engine that tells of its commits, and of the changes only when asked
+// to.
+type late struct {
+	engine.Engine
+	committed chan struct{}
+	show      chan struct{} // closed: changes are shown
+}
+
+func (l *late) Txn(ctx context.Context, ifs []engine.Compare, then []engine.Op) (int64, bool, error) {
+	rev, ok, err := l.Engine.Txn(ctx, ifs, then)
+	l.committed <- struct{}{}
+	return rev, ok, err
+}
+
+func (l *late) Watch(ctx context.Context, prefix string, from int64) iter.Seq2[[]engine.Batch, error] {
+	return func(yield func([]engine.Batch, error) bool) {
+		for b, err := range l.Engine.Watch(ctx, prefix, from) {
+			select {
+			case <-l.show:
+			case <-ctx.Done():
+			}
+			if !yield(b, err) {
+				return
+			}
+		}
+	}
+}
+
+// A commit is counted before the snapshot shows it, also when nobody waits for
+// that any more.
+func TestWhatTheSnapshotDoesNotShowYetIsCounted(t *testing.T) {
+	e, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlite.Memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	l := &late{Engine: e, committed: make(chan struct{}), show: make(chan struct{})}
+	db := follower(t, l)
+	ctx, leave := context.WithCancel(t.Context())
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { first <- putPort(ctx, db, "1", "a", 1) }()
+	<-l.committed
+	leave()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	go func() { second <- putPort(t.Context(), db, "2", "a", 1) }()
+	select {
+	case <-l.committed:
+		t.Error("the second is committed too")
+	case <-time.After(50 * time.Millisecond): // long enough for a defect to show
+	}
+	close(l.show)
 	if !refused(t, <-second) || ports(db, "a") != 1 {
 		t.Errorf("%d ports where one may be", ports(db, "a"))
 	}

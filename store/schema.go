@@ -69,13 +69,22 @@ var (
 	})
 
 	// PortsByGroupHost has a bound port under each of its security groups with
-	// its host, as "<group>/<host>": see [Keys].
+	// each of its hosts, as "<group>/<host>": see [Keys].
 	PortsByGroupHost = newMultiIndex(Ports, "group-host", func(p *neutrino.Port, to []string) []string {
-		if p.HostID == "" {
-			return to
-		}
 		for _, g := range p.SecurityGroups {
-			to = append(to, GroupHost(g)+p.HostID)
+			if p.HostID != "" {
+				to = append(to, GroupHost(g)+p.HostID)
+			}
+			for _, b := range p.Standby {
+				to = append(to, GroupHost(g)+b.Host)
+			}
+		}
+		return to
+	})
+	// PortsByStandbyHost has a port under each host of its inactive bindings.
+	PortsByStandbyHost = newMultiIndex(Ports, "standby-host", func(p *neutrino.Port, to []string) []string {
+		for _, b := range p.Standby {
+			to = append(to, b.Host)
 		}
 		return to
 	})

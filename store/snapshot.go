@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/store/engine"
 	"neutrino/store/tree"
 )
 
@@ -23,6 +24,7 @@ type Reader interface {
 	count(ix *indexSpec, key string) int
 	length(t *tableSpec) int
 	claims(prefix string) iter.Seq2[string, string]
+	countClaims(prefix string) int
 }
 
 // row is one row; it never changes. val is a typed pointer, nil in a
@@ -138,6 +140,14 @@ func (s *Snapshot) claims(prefix string) iter.Seq2[string, string] {
 	}
 }
 
+func (s *Snapshot) countClaims(prefix string) int {
+	from, to := s.claimed.Rank(claim{key: prefix}), s.claimed.Len()
+	if end := engine.PrefixEnd(prefix); end != "" {
+		to = s.claimed.Rank(claim{key: end})
+	}
+	return to - from
+}
+
 func (s *Snapshot) index(ix *indexSpec) *tree.Tree[entry] {
 	return s.tables[ix.table.number].indexes[ix.number]
 }
@@ -233,3 +243,7 @@ func ModRevision[T any](r Reader, t *Table[T], id neutrino.ID) Revision {
 // Claims yields the claims under a prefix, with their owners, in key order. It
 // adds no condition to a [Tx].
 func Claims(r Reader, prefix string) iter.Seq2[string, string] { return r.claims(prefix) }
+
+// CountClaims is the number of claims under a prefix, which ends in a slash. It
+// costs the same however many they are.
+func CountClaims(r Reader, prefix string) int { return r.countClaims(prefix) }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -494,5 +495,88 @@ func TestKeysOfAnIndexAreYieldedOnce(t *testing.T) {
 	}
 	for range store.Keys(db.Snapshot(), store.PortsByGroupHost, "") {
 		t.Error("the index is not empty")
+	}
+}
+
+// What is held under a prefix is counted as it is yielded, in a transaction
+// with what that made and gave up.
+func TestClaimsAreCounted(t *testing.T) {
+	db := openDB(t, sqlite.Memory)
+	counted := func(r store.Reader, prefix string, want int) {
+		t.Helper()
+		n := 0
+		for range store.Claims(r, prefix) {
+			n++
+		}
+		if got := store.CountClaims(r, prefix); got != want || n != want {
+			t.Errorf("%s: %d counted, %d yielded, want %d", prefix, got, n, want)
+		}
+	}
+	if _, err := db.Update(t.Context(), func(tx *store.Tx) error {
+		for i := range 100 {
+			tx.Claim(fmt.Sprintf("ip/a/%d", i), "x")
+			tx.Claim(fmt.Sprintf("ip/b/%d/deep", i), "x")
+		}
+		counted(tx, "ip/a/", 100)
+		counted(tx, "ip/", 200)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Update(t.Context(), func(tx *store.Tx) error {
+		tx.Release("ip/a/1")
+		tx.Release("ip/a/2")
+		tx.Claim("ip/a/2", "y")
+		tx.Claim("ip/a/2", "z")
+		tx.Claim("ip/c/1", "y")
+		tx.Release("ip/c/1")
+		tx.Release("ip/c/1")
+		counted(tx, "ip/a/", 99)
+		counted(tx, "ip/b/", 100)
+		counted(tx, "ip/c/", 0)
+		counted(tx, "ip/", 199)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	counted(db.Snapshot(), "ip/a/", 99)
+	counted(db.Snapshot(), "ip/b/7/", 1)
+	counted(db.Snapshot(), "i", 199)
+}
+
+// Rows that an older program wrote, as JSON, are read and written on.
+func TestRowsInJSONAreRead(t *testing.T) {
+	e, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlite.Memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	want := numbered(1, netA, subnetA)
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.Txn(t.Context(), nil, []engine.Op{engine.Put("/t/ports/"+string(want.ID), text)}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	got, ok := store.Peek(db.Snapshot(), store.Ports, want.ID)
+	if !ok || got.Name != want.Name || got.FixedIPs[0] != want.FixedIPs[0] {
+		t.Errorf("port: %+v", got)
+	}
+	if _, err := db.Update(t.Context(), func(tx *store.Tx) error {
+		again := *got
+		again.Name = "renamed"
+		store.Put(tx, store.Ports, &again)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n := store.Count(db.Snapshot(), store.PortsByName, "renamed"); n != 1 {
+		t.Errorf("%d ports have the new name", n)
 	}
 }

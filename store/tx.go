@@ -26,7 +26,9 @@ type Tx struct {
 	compares map[string]engine.Compare
 	none     []string // prefixes that must hold no claim in the end
 	limits   []limit
-	reserved []string
+	reserved map[string]bool
+	grown    map[string]int // claims more than in the snapshot, by [parent]
+	cause    string
 }
 
 type write struct {
@@ -45,8 +47,16 @@ func newTx(db *DB, snap *Snapshot, attempt int) *Tx {
 		snap: snap, db: db, attempt: attempt,
 		writes:  map[*tableSpec]map[string]*row{},
 		claimed: map[string]claimWrite{}, compares: map[string]engine.Compare{},
+		reserved: map[string]bool{}, grown: map[string]int{},
 	}
 }
+
+// maxCause is how many bytes of a cause are kept.
+const maxCause = 128
+
+// Because says what the transaction is made for, a request's id: watchers find
+// it beside what changed ([Batch.Cause]), so that logs of hosts can name it.
+func (tx *Tx) Because(cause string) { tx.cause = cause[:min(len(cause), maxCause)] }
 
 // Revision is that of the snapshot underneath.
 func (tx *Tx) Revision() Revision { return tx.snap.rev }
@@ -101,25 +111,26 @@ func (tx *Tx) ClaimFree(key, owner string) bool {
 	if _, held := tx.Holder(key); held {
 		return false
 	}
-	if !slices.Contains(tx.reserved, key) {
+	if !tx.reserved[key] {
 		if !tx.db.reservations.tryAdd(key) {
 			return false
 		}
-		tx.reserved = append(tx.reserved, key)
+		tx.reserved[key] = true
 	}
 	tx.claim(key, owner)
 	return true
 }
 
 func (tx *Tx) reserve(key string) {
-	if !slices.Contains(tx.reserved, key) {
+	if !tx.reserved[key] {
 		tx.db.reservations.add(key)
-		tx.reserved = append(tx.reserved, key)
+		tx.reserved[key] = true
 	}
 }
 
 func (tx *Tx) claim(key, owner string) {
-	if _, held := tx.snap.claim(key); !held {
+	// The key is not held: it is not in the snapshot, or was released here.
+	if _, released := tx.claimed[key]; !released {
 		tx.require(engine.Compare{Test: engine.Absent, Key: claimKey(key)})
 	}
 	tx.setClaim(key, claimWrite{owner, true})
@@ -141,6 +152,8 @@ func (tx *Tx) setClaim(key string, w claimWrite) {
 	if _, again := tx.claimed[key]; !again {
 		tx.order = append(tx.order, key)
 	}
+	// Only what is not held is claimed, and only what is held is released.
+	tx.grown[parent(key)] += 2*boolInt(w.held) - 1
 	tx.claimed[key] = w
 }
 
@@ -245,6 +258,19 @@ func (tx *Tx) merge(t *tableSpec, base iter.Seq[*row], match func(any) bool) ite
 	}
 }
 
+// parent is a claim's key up to its last slash, that one included.
+func parent(key string) string { return key[:strings.LastIndexByte(key, '/')+1] }
+
+func (tx *Tx) countClaims(prefix string) int {
+	n := tx.snap.countClaims(prefix)
+	for above, more := range tx.grown {
+		if strings.HasPrefix(above, prefix) {
+			n += more
+		}
+	}
+	return n
+}
+
 func (tx *Tx) claims(prefix string) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		merged := map[string]string{}
@@ -293,6 +319,9 @@ func (tx *Tx) commands() ([]engine.Compare, []engine.Op, error) {
 		} else if _, held := tx.snap.claim(key); held {
 			ops = append(ops, engine.Delete(claimKey(key)))
 		}
+	}
+	if tx.cause != "" && len(ops) > 0 {
+		ops = append(ops, engine.Put(causeKey, []byte(tx.cause)))
 	}
 	return compares, ops, nil
 }

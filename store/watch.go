@@ -20,6 +20,7 @@ var ErrListAgain = errors.New("store: revision is too old to watch from: list ag
 type Batch struct {
 	Revision Revision
 	Changes  []Change
+	Cause    string // what [Tx.Because] said, for logs
 }
 
 // Change is one row's change. Old and New are pointers of the table's type
@@ -74,14 +75,19 @@ func (db *DB) await(ctx context.Context, from Revision) ([]Batch, error) {
 	}
 }
 
-// logLength is how many revisions a watcher may be behind, at least.
-const logLength = 8192
+// logLength is how many revisions a watcher may be behind, at least, unless
+// these changed more than logChanges rows.
+const (
+	logLength  = 8192
+	logChanges = 100_000
+)
 
 // changeLog keeps the last changes for watchers and wakes them.
 type changeLog struct {
 	mu      sync.Mutex
 	floor   Revision // everything after it is in batches
 	batches []Batch  // appended to and cut off only, so that readers share it
+	changes int      // in the batches
 	wake    chan struct{}
 }
 
@@ -99,19 +105,39 @@ func (l *changeLog) changed() <-chan struct{} {
 func (l *changeLog) add(batches []Batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.batches) >= 2*logLength {
-		l.floor = l.batches[len(l.batches)-logLength-1].Revision
-		l.batches = slices.Clone(l.batches[len(l.batches)-logLength:])
-	}
 	l.batches = append(l.batches, batches...)
+	for _, b := range batches {
+		l.changes += len(b.Changes)
+	}
+	l.cut()
 	l.signal()
+}
+
+// cut forgets the oldest half of the batches when they are too many.
+func (l *changeLog) cut() {
+	if len(l.batches) <= 2*logLength && l.changes <= 2*logChanges {
+		return
+	}
+	first := max(len(l.batches)-logLength, 0)
+	l.changes = 0
+	for i, b := range slices.Backward(l.batches) {
+		if i < first || l.changes+len(b.Changes) > logChanges && i < len(l.batches)-1 {
+			first = i + 1
+			break
+		}
+		l.changes += len(b.Changes)
+	}
+	if first > 0 {
+		l.floor = l.batches[first-1].Revision
+		l.batches = slices.Clone(l.batches[first:])
+	}
 }
 
 // reset forgets all changes: watchers behind the revision must list again.
 func (l *changeLog) reset(rev Revision) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.floor, l.batches = rev, nil
+	l.floor, l.batches, l.changes = rev, nil, 0
 	l.signal()
 }
 

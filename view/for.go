@@ -81,6 +81,9 @@ func addPorts(h *Host, s *store.Snapshot) (described map[neutrino.ID]bool) {
 			h.Ports[p.ID] = row
 		}
 	}
+	for p := range store.By(s, store.PortsByStandbyHost, h.Name) {
+		h.Standby[p.ID] = standby(p, h.Name)
+	}
 	return described
 }
 
@@ -120,21 +123,27 @@ func tunnelIP(s *store.Snapshot, known map[string]netip.Addr, name string) netip
 // remote groups of those rules stand for. A remote group that does not exist
 // stands for nobody, never for everybody.
 func addGroups(h *Host, s *store.Snapshot) {
-	for _, p := range h.Ports {
-		for _, id := range p.SecurityGroups {
-			if _, done := h.Groups[id]; done {
-				continue
-			}
-			g, ok := store.Peek(s, store.SecurityGroups, id)
-			if !ok {
-				continue
-			}
-			h.Groups[id] = group(g)
-			for r := range store.By(s, store.RulesByGroup, string(id)) {
-				h.Rules[r.ID] = rule(r)
-				addMembers(h, s, r.RemoteGroupID)
+	for _, ports := range [...]map[neutrino.ID]neutrino.Port{h.Ports, h.Standby} {
+		for _, p := range ports {
+			for _, id := range p.SecurityGroups {
+				addGroup(h, s, id)
 			}
 		}
+	}
+}
+
+func addGroup(h *Host, s *store.Snapshot, id neutrino.ID) {
+	if _, done := h.Groups[id]; done {
+		return
+	}
+	g, ok := store.Peek(s, store.SecurityGroups, id)
+	if !ok {
+		return
+	}
+	h.Groups[id] = group(g)
+	for r := range store.By(s, store.RulesByGroup, string(id)) {
+		h.Rules[r.ID] = rule(r)
+		addMembers(h, s, r.RemoteGroupID)
 	}
 }
 
@@ -215,8 +224,19 @@ func subnet(s *neutrino.Subnet) neutrino.Subnet {
 
 func port(p *neutrino.Port) neutrino.Port {
 	c := *p
-	c.Name, c.Status, c.Profile, c.Standard, c.Tags = "", "", "", neutrino.Standard{}, nil
+	c.Name, c.Status, c.Profile, c.Standard, c.Tags, c.Standby = "", "", "", neutrino.Standard{}, nil, nil
 	return c
+}
+
+// standby is a port as a host sees it that it may move to.
+func standby(p *neutrino.Port, host string) neutrino.Port {
+	c := *p
+	for _, b := range p.Standby {
+		if b.Host == host {
+			c.Bind(b)
+		}
+	}
+	return port(&c)
 }
 
 func router(r *neutrino.Router) neutrino.Router {

@@ -18,10 +18,14 @@ type Host struct {
 	// left out (zero): a change of status is no change of the view. Name and
 	// Profile are set where the metadata service may have to say them.
 	Ports map[neutrino.ID]neutrino.Port
+	// Standby are ports that are bound to another host and may move to this one
+	// (live migration): what filters them is here before their traffic is. They
+	// are in Neighbours too, where they are now.
+	Standby map[neutrino.ID]neutrino.Port
 	// Neighbours are the other ports of the networks: those bound to other
 	// hosts and, where this host serves DHCP, those bound to none.
 	Neighbours map[neutrino.ID]Neighbour
-	// Groups are the security groups of Ports, and Rules their rules.
+	// Groups are the security groups of Ports and Standby, and Rules their rules.
 	Groups map[neutrino.ID]neutrino.SecurityGroup
 	Rules  map[neutrino.ID]neutrino.SecurityGroupRule
 	// Members are the addresses of each group that a rule of Rules names as its
@@ -80,7 +84,7 @@ func New(name string) *Host {
 	return &Host{
 		Name:     name,
 		Networks: map[neutrino.ID]Network{}, Subnets: map[neutrino.ID]neutrino.Subnet{},
-		Ports: map[neutrino.ID]neutrino.Port{}, Neighbours: map[neutrino.ID]Neighbour{},
+		Ports: map[neutrino.ID]neutrino.Port{}, Standby: map[neutrino.ID]neutrino.Port{}, Neighbours: map[neutrino.ID]Neighbour{},
 		Groups: map[neutrino.ID]neutrino.SecurityGroup{}, Rules: map[neutrino.ID]neutrino.SecurityGroupRule{},
 		Members: map[neutrino.ID]Members{}, Routers: map[neutrino.ID]neutrino.Router{},
 		FloatingIPs: map[neutrino.ID]neutrino.FloatingIP{}, Forwardings: map[neutrino.ID]neutrino.PortForwarding{},

@@ -15,7 +15,7 @@ import (
 )
 
 // Key names one row of a view. Kind is one of "network", "subnet", "port",
-// "neighbour", "group", "rule", "members", "router", "floatingip", "forwarding".
+// "standby", "neighbour", "group", "rule", "members", "router", "floatingip", "forwarding".
 type Key struct{ Kind, ID string }
 
 // KindPort and KindFloatingIP are the kinds of the rows whose status follows
@@ -49,6 +49,7 @@ var kinds = [...]kind{
 	table[Network]{"network", func(h *Host) *map[neutrino.ID]Network { return &h.Networks }},
 	table[neutrino.Subnet]{"subnet", func(h *Host) *map[neutrino.ID]neutrino.Subnet { return &h.Subnets }},
 	table[neutrino.Port]{KindPort, func(h *Host) *map[neutrino.ID]neutrino.Port { return &h.Ports }},
+	table[neutrino.Port]{"standby", func(h *Host) *map[neutrino.ID]neutrino.Port { return &h.Standby }},
 	table[Neighbour]{"neighbour", func(h *Host) *map[neutrino.ID]Neighbour { return &h.Neighbours }},
 	table[neutrino.SecurityGroup]{"group", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroup { return &h.Groups }},
 	table[neutrino.SecurityGroupRule]{"rule", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroupRule { return &h.Rules }},

@@ -2,6 +2,7 @@ package view
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	"neutrino"
@@ -113,7 +114,7 @@ func (t *touch) port(old, new *neutrino.Port) {
 		t.describing(old.NetworkID)
 		t.describing(new.NetworkID)
 	}
-	if old != nil && new != nil && reflect.DeepEqual(port(old), port(new)) {
+	if old != nil && new != nil && reflect.DeepEqual(port(old), port(new)) && slices.Equal(old.Standby, new.Standby) {
 		return
 	}
 	var was, is Neighbour
@@ -123,6 +124,9 @@ func (t *touch) port(old, new *neutrino.Port) {
 			continue
 		}
 		t.hosts[p.HostID] = true
+		for _, b := range p.Standby {
+			t.hosts[b.Host] = true
+		}
 		for _, g := range p.SecurityGroups {
 			groups[g] = true
 		}

@@ -220,6 +220,11 @@ func putPort(t *rapid.T, tx *store.Tx) {
 			p.SecurityGroups = append(p.SecurityGroups, g)
 		}
 	}
+	for _, h := range hosts {
+		if h != p.HostID && rapid.Bool().Draw(t, "standby") {
+			p.Standby = append(p.Standby, neutrino.PortBinding{Host: h, VIFType: neutrino.VIFOVS, CTZone: pick(t, "zone", []uint16{4097, 4098})})
+		}
+	}
 	store.Put(tx, store.Ports, p)
 }
 

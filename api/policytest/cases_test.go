@@ -25,8 +25,9 @@ type op struct {
 	attribute string
 	// same is true for a PUT with the value that the attribute has.
 	same bool
-	// list is the key of rows that only those may see who are allowed.
-	list string
+	// list is the key of rows that only those may see who are allowed, empty that
+	// of rows that nobody sees here.
+	list, empty string
 }
 
 func judged(name, method, path, body string, judge func(caller) want) op {

@@ -56,7 +56,10 @@ func (f fact) grants(letter string, c caller, write bool) bool {
 	case "shared":
 		return meets(f.shared, c) && (!write || c.has("member"))
 	case "external":
-		return meets(f.external, c) && (!write || c.has("member"))
+		// The rule reads the network's flag, which is set for whoever reaches the
+		// row at all, though only an RBAC row lets others reach it.
+		reached := own || over || c.has("service")
+		return (meets(f.external, c) || f.external != "" && reached) && (!write || c.has("member"))
 	}
 	panic("unknown letter " + letter)
 }

@@ -1,8 +1,6 @@
 package policytest
 
 import (
-	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +18,7 @@ type tally struct {
 	cases     int
 	failures  map[string]*failure
 	uncovered map[string]int
+	asked     map[string]bool // "GET /v2.0/networks/<network>"
 }
 
 type failure struct {
@@ -29,13 +28,15 @@ type failure struct {
 }
 
 func newTally() *tally {
-	return &tally{failures: map[string]*failure{}, uncovered: map[string]int{}}
+	return &tally{failures: map[string]*failure{}, uncovered: map[string]int{}, asked: map[string]bool{}}
 }
 
-func (y *tally) count(n int) {
+// count notes a request that was judged.
+func (y *tally) count(method, path string) {
 	y.Lock()
 	defer y.Unlock()
-	y.cases += n
+	y.cases++
+	y.asked[method+" "+path] = true
 }
 
 func (y *tally) miss(what string) {
@@ -59,64 +60,6 @@ func (y *tally) fail(what string, c caller, place, example string) {
 	}
 }
 
-func (y *tally) report(t *testing.T) {
-	keys := make([]string, 0, len(y.failures))
-	for k := range y.failures {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b string) int {
-		return cmp.Or(cmp.Compare(y.failures[b].count, y.failures[a].count), cmp.Compare(a, b))
-	})
-	for _, k := range keys {
-		f := y.failures[k]
-		t.Errorf("%d × %s\n      as %s\n      e.g. %s", f.count, k, strings.Join(f.callers, ", "), f.example)
-	}
-	known := absences()
-	var missing []string
-	for what := range y.uncovered {
-		missing = append(missing, what)
-	}
-	slices.Sort(missing)
-	for _, what := range missing {
-		at := slices.IndexFunc(known, func(a absence) bool { return strings.HasPrefix(what, a.what) })
-		if at < 0 {
-			t.Errorf("NOT COVERED, and nobody says why: %s", what)
-			continue
-		}
-		known[at].found = true
-		t.Logf("NOT COVERED: %s: %s", what, known[at].why)
-	}
-	for _, a := range known {
-		if !a.found {
-			t.Logf("covered by now, take it off the list: %s", a.what)
-		}
-	}
-	t.Logf("%d cases, %d kinds of mismatch, %d things not covered", y.cases, len(keys), len(missing))
-}
-
-// absence is something that the table speaks of and the server does not have.
-type absence struct {
-	what, why string // what begins the name of the cases
-	found     bool
-}
-
-// absences are all of them: what is missing besides fails the test, so that
-// nothing leaves the cases unseen.
-func absences() []absence {
-	var all []absence
-	for why, list := range map[string][]string{
-		"tier 3, or not realised": {
-			"api.md 2.1 network is_default", "api.md 2.1 network segments", "api.md 2.2 subnet segment_id",
-			"api.md 2.5 port data_plane_status", "api.md 2.5 port hints", "api.md 2.5 port trusted",
-		},
-	} {
-		for _, what := range list {
-			all = append(all, absence{what: what, why: why})
-		}
-	}
-	return all
-}
-
 // Every route, by role, ownership and sharing, does what the reference says.
 func TestEveryRouteAnswersEveryCallerAsTheReferenceSays(t *testing.T) {
 	policy, y := readPolicy(t), newTally()
@@ -129,6 +72,7 @@ func TestEveryRouteAnswersEveryCallerAsTheReferenceSays(t *testing.T) {
 		}
 	})
 	y.report(t)
+	y.everyRoute(t)
 	if y.cases < least {
 		t.Errorf("only %d cases, fewer than %d", y.cases, least)
 	}
@@ -214,7 +158,7 @@ func (y *tally) serves(t *testing.T, w *world, s scene, o op) bool {
 	path, body, ok := w.request(o, false)
 	if ok {
 		a := w.send(administrator(), o.method, path, body)
-		w.stale = w.stale || o.method != "GET"
+		w.stale = w.stale || o.method != "GET" && a.status < 300
 		switch {
 		case o.attribute == "" || !unsupported(a) && !badValue(a):
 			return true
@@ -226,6 +170,13 @@ func (y *tally) serves(t *testing.T, w *world, s scene, o op) bool {
 	return false
 }
 
+// takesBack deletes what a POST made, so that the scene is as it was.
+func (w *world) takesBack(o op, path string, made answer) bool {
+	id, _ := made.one(o.resource)["id"].(string)
+	return o.method == "POST" && id != "" &&
+		w.send(administrator(), "DELETE", path+"/"+id, "").status == 204
+}
+
 // try is one case.
 func (y *tally) try(w *world, policy table, s scene, o op, c caller) {
 	path, body, ok := w.request(o, false)
@@ -234,7 +185,7 @@ func (y *tally) try(w *world, policy table, s scene, o op, c caller) {
 	}
 	before := w.db.Snapshot().Revision()
 	got := w.send(c, o.method, path, body)
-	y.count(1)
+	y.count(o.method, o.path)
 	expected := o.judge(c)
 	what := func(problem string) string {
 		return fmt.Sprintf("%s: want %v (%s), got %s", o.name, expected.statuses, expected.because, problem)
@@ -242,12 +193,15 @@ func (y *tally) try(w *world, policy table, s scene, o op, c caller) {
 	example := fmt.Sprintf("%s %s %s -> %d %.300s", o.method, path, body, got.status, got.text)
 	success := expected.statuses[0] < 300
 	if got.status < 300 && o.method != "GET" {
-		w.stale = true
+		w.stale = !w.takesBack(o, path, got)
 	}
 	if o.method == "GET" || got.status >= 400 {
 		if after := w.db.Snapshot().Revision(); after != before {
 			y.fail(what("a write (S21)"), c, s.name, example)
 		}
+	}
+	if o.empty != "" && len(got.rows(o.empty)) > 0 {
+		y.fail(what("rows of another parent (S23)"), c, s.name, example)
 	}
 	if o.list != "" && !success && got.status == 200 && len(got.rows(o.list)) == 0 {
 		return
@@ -294,7 +248,7 @@ func (y *tally) compare(w *world, s scene, o op, c caller, got answer) {
 		return
 	}
 	twin := w.send(c, o.method, path, body)
-	y.count(1)
+	y.count(o.method, o.path)
 	mask := func(a answer) string {
 		return strings.ReplaceAll(a.text, id, nothing)
 	}
@@ -370,7 +324,7 @@ func (y *tally) lists(w *world, policy table, s scene, all []caller) {
 		for _, c := range all {
 			before := w.db.Snapshot().Revision()
 			got := w.send(c, "GET", "/v2.0/"+k.path, "")
-			y.count(1)
+			y.count("GET", "/v2.0/"+k.path)
 			if w.db.Snapshot().Revision() != before {
 				y.fail("GET /v2.0/"+k.path+" writes (S21)", c, s.name, got.text)
 			}
@@ -473,40 +427,10 @@ func (y *tally) unwritten(w *world, s scene, all []caller) {
 		for _, path := range []string{"security-groups?tenant_id=nobody", "security-groups?project_id=nobody", "security-group-rules?tenant_id=nobody", "quotas/nobody"} {
 			before := w.db.Snapshot().Revision()
 			got := w.send(c, "GET", "/v2.0/"+path, "")
-			y.count(1)
+			y.count("GET", "/v2.0/"+path)
 			if w.db.Snapshot().Revision() != before {
 				y.fail("GET /v2.0/"+path+" writes (S21)", c, s.name, got.text)
 			}
-		}
-	}
-}
-
-// A collection that the server lists and that nobody has judged would be open
-// unnoticed.
-func TestEveryCollectionOfTheServerIsInTheTable(t *testing.T) {
-	policy, w := readPolicy(t), newWorld(t)
-	var root struct {
-		Resources []struct{ Name, Collection string }
-	}
-	got := w.send(administrator(), "GET", "/v2.0/", "")
-	if err := json.Unmarshal([]byte(got.text), &root); err != nil || len(root.Resources) < 3 {
-		t.Fatalf("%d %s", got.status, got.text)
-	}
-	known := collections()
-	for _, r := range root.Resources {
-		at := slices.IndexFunc(known, func(k collection) bool {
-			return k.many == strings.ReplaceAll(r.Collection, "-", "_") || k.path == r.Collection
-		})
-		if at < 0 || policy[known[at].resource] == nil {
-			t.Errorf("the server lists %s (%s), for which the table has nothing", r.Collection, r.Name)
-		}
-	}
-	for _, k := range known {
-		if policy[k.resource] == nil {
-			t.Errorf("no line of the table is about %s", k.resource)
-		}
-		if got := w.send(administrator(), "GET", "/v2.0/"+k.path, ""); got.status != 200 {
-			t.Logf("NOT COVERED: the server does not serve /v2.0/%s: %d", k.path, got.status)
 		}
 	}
 }

@@ -301,6 +301,13 @@ func forwarding() scene {
 		makers: []maker{{resource: "port_forwarding", path: own, hides: "floatingip",
 			fact: func(c caller) fact { return fact{owner: c.project, over: owner} }, parent: &parent{fact: fact{owner: owner}, get: "A/R"}}},
 	}
+	list := func(path string) op {
+		return judged("api.md 2.8 port_forwarding GET", "GET", path, "", below(parent{fact: f, get: "A/R"}, "A/PR", false)).
+			showingNothing("port_forwardings")
+	}
+	elsewhere := list(second).hiding("second")
+	elsewhere.empty = "port_forwardings"
+	s.extra = append(s.extra, list(own).hiding("floatingip"), elsewhere)
 	for _, path := range []string{second + "/<port_forwarding>", own + "/<stranger>", foreign + "/<port_forwarding>"} {
 		for _, method := range []string{"GET", "PUT", "DELETE"} {
 			body := ""
@@ -358,6 +365,7 @@ func simple(one, collection, fields string, s sharing) scene {
 			w.network("network", owner, sharing{})
 			w.subnet("subnet", "network", owner)
 			w.network("common", landlord, sharings()[1])
+			w.subnet("theirs", "common", landlord)
 		},
 		items:  []item{{resource: one, token: one, path: path + "/<" + one + ">", fact: owned(owner, s)}},
 		makers: []maker{{resource: one, path: path, fact: ofCaller}},

@@ -68,6 +68,7 @@ var serverOptions = []config.Option{
 	{Section: "ml2_type_vlan", Name: "network_vlan_ranges", Help: "VLANs of physical networks: <physical network>[:<first>:<last>],…; none for any that a host reaches", Check: vlanRanges},
 	{Section: "neutrino", Name: "reschedule_interval", Default: "1", Help: "seconds between two looks for dead agents, whose routers and networks move", Check: positive},
 	{Section: "neutrino", Name: "feed_listen", Default: "unix:$state_path/feed.sock", Help: "where agents connect: unix:/path, or a loopback address:port"},
+	{Section: "neutrino", Name: "metrics_listen", Help: "address:port where /metrics shows figures for Prometheus; none for nowhere"},
 	{Section: "neutrino", Name: "allow_unauthenticated", Default: "false", Help: "listen beyond loopback although nobody proves who he is", Check: config.Boolean},
 }
 
@@ -123,17 +124,35 @@ func serve(ctx context.Context, v *config.Values) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return feed.NewServer(db, handlers(svc)).Serve(ctx, agents) })
+	hosts, figures := feed.NewServer(db, handlers(svc)), newMeasures()
+	group.Go(func() error { return hosts.Serve(ctx, agents) })
 	group.Go(func() error {
 		return reschedule(ctx, svc, time.Duration(v.Int("neutrino", "reschedule_interval"))*time.Second)
 	})
+	figures.watch(db, hosts, settings.AgentDownTime)
+	if address := v.String("neutrino", "metrics_listen"); address != "" {
+		if err := figures.serve(ctx, group, address); err != nil {
+			return err
+		}
+	}
+	options.Ready, options.Observe = db.Check, figures.observe
 	handler, err := api.New(svc, db, options)
 	if err != nil {
 		return err
 	}
-	server := api.Server(ctx, handler)
+	serveAPI(ctx, group, api.Server(ctx, handler), listeners)
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // only systemd wants to know
+	if err := group.Wait(); err != nil && !isClosed(err) {
+		return err
+	}
+	return nil
+}
+
+// serveAPI serves on every listener, and finishes what it has begun when ctx
+// ends.
+func serveAPI(ctx context.Context, group *errgroup.Group, server *http.Server, listeners []net.Listener) {
 	for _, ln := range listeners {
-		log.Info("API is served", "address", ln.Addr().String())
+		slog.Info("API is served", "address", ln.Addr().String())
 		group.Go(func() error { return server.Serve(ln) })
 	}
 	group.Go(func() error {
@@ -142,11 +161,6 @@ func serve(ctx context.Context, v *config.Values) error {
 		defer cancel()
 		return server.Shutdown(last)
 	})
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // only systemd wants to know
-	if err := group.Wait(); err != nil && !isClosed(err) {
-		return err
-	}
-	return nil
 }
 
 // apiOptions are what the configuration says about the API.
@@ -236,6 +250,8 @@ func openStore(ctx context.Context, v *config.Values) (*store.DB, func(), error)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("[database] connection: %w", err)
 	}
+	growHeap(loadingGrowth)
+	defer loaded()
 	e, err := sqlite.Open(ctx, sqlite.Options{Path: file})
 	if err != nil {
 		return nil, nil, err

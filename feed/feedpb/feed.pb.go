@@ -348,8 +348,11 @@ type View struct {
 	Puts  []*Row `protobuf:"bytes,2,rep,name=puts,proto3" json:"puts,omitempty"`
 	Drops []*Key `protobuf:"bytes,3,rep,name=drops,proto3" json:"drops,omitempty"`
 	// The view is complete as of the revision.
-	Complete      bool  `protobuf:"varint,4,opt,name=complete,proto3" json:"complete,omitempty"`
-	Revision      int64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	Complete bool  `protobuf:"varint,4,opt,name=complete,proto3" json:"complete,omitempty"`
+	Revision int64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The requests that this change comes from, as far as they are known, for
+	// logs; with the complete mark only.
+	Causes        []string `protobuf:"bytes,6,rep,name=causes,proto3" json:"causes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -417,6 +420,13 @@ func (x *View) GetRevision() int64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *View) GetCauses() []string {
+	if x != nil {
+		return x.Causes
+	}
+	return nil
 }
 
 type Row struct {
@@ -554,13 +564,14 @@ const file_feed_proto_rawDesc = "" +
 	"\aPending\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\"\xaa\x01\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\"\xc2\x01\n" +
 	"\x04View\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12)\n" +
 	"\x04puts\x18\x02 \x03(\v2\x15.neutrino.feed.v1.RowR\x04puts\x12+\n" +
 	"\x05drops\x18\x03 \x03(\v2\x15.neutrino.feed.v1.KeyR\x05drops\x12\x1a\n" +
 	"\bcomplete\x18\x04 \x01(\bR\bcomplete\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x03R\brevision\"?\n" +
+	"\brevision\x18\x05 \x01(\x03R\brevision\x12\x16\n" +
+	"\x06causes\x18\x06 \x03(\tR\x06causes\"?\n" +
 	"\x03Row\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +

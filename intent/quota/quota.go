@@ -6,6 +6,7 @@ package quota
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -133,7 +134,10 @@ func Charge(tx *work.Tx, project string, resources ...string) error {
 				most = limit
 			}
 		}
-		if most != neutrino.NoLimit && !find(name).atMost(tx.Tx, project, most) {
+		if most == neutrino.NoLimit {
+			most = math.MaxInt // counted all the same, for a limit that is set meanwhile
+		}
+		if !find(name).atMost(tx.Tx, project, most) {
 			full = append(full, name)
 		}
 	}

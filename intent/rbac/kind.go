@@ -100,7 +100,7 @@ func networks() kind {
 	return kind{
 		actions: []neutrino.RBACAction{neutrino.AccessAsExternal, neutrino.AccessAsShared},
 		owner:   ownerIn(store.Networks, func(n *neutrino.Network) string { return n.ProjectID }),
-		bump:    bumpIn(store.Networks, func(n *neutrino.Network) *neutrino.Standard { return &n.Standard }),
+		bump:    bumpNetwork,
 		uses: func(tx *work.Tx, id neutrino.ID, a neutrino.RBACAction) iter.Seq2[string, string] {
 			if a == neutrino.AccessAsExternal {
 				return externalUses(tx, id)
@@ -114,6 +114,18 @@ func networks() kind {
 			return work.MACPrefix(id)
 		},
 	}
+}
+
+// bumpNetwork bumps a network. One that is external no more is not the default
+// external one either.
+func bumpNetwork(tx *work.Tx, id neutrino.ID) {
+	bumpIn(store.Networks, func(n *neutrino.Network) *neutrino.Standard {
+		if n.IsDefault && !work.IsExternal(tx.Tx, id) {
+			n.IsDefault = false
+			tx.Release(work.DefaultExternalClaim)
+		}
+		return &n.Standard
+	})(tx, id)
 }
 
 // networkUses are the ports and subnets that others have on a network. Ports of

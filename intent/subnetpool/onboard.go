@@ -27,6 +27,9 @@ func Onboard(tx *work.Tx, id, network neutrino.ID) (*neutrino.SubnetPool, error)
 			coming = append(coming, s)
 		}
 	}
+	if len(coming) == 0 {
+		return old, nil // the network may be another's: it does not change for nothing
+	}
 	p := *old
 	p.Prefixes = slices.Clone(old.Prefixes)
 	for _, s := range coming {

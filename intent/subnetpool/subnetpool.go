@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -17,6 +18,9 @@ import (
 func Create(tx *work.Tx, p neutrino.SubnetPool, set neutrino.Fields) (*neutrino.SubnetPool, error) {
 	var err error
 	if p.ProjectID, err = tx.ProjectFor(p.ProjectID, set); err != nil {
+		return nil, err
+	}
+	if err := quota.Charge(tx, p.ProjectID, quota.SubnetPool); err != nil {
 		return nil, err
 	}
 	shared := p.Shared

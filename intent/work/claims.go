@@ -19,6 +19,9 @@ func MACPrefix(network neutrino.ID) string { return "mac/" + string(network) + "
 // external network.
 func ExternalUsePrefix(network neutrino.ID) string { return "external-use/" + string(network) + "/" }
 
+// DefaultExternalClaim is the claim of the default external network.
+const DefaultExternalClaim = "default-external"
+
 // GroupUserPrefix begins the claims of the ports in a security group.
 func GroupUserPrefix(group neutrino.ID) string { return "group-user/" + string(group) + "/" }
 
@@ -55,3 +58,24 @@ func DefaultPoolClaim(version int) string { return "default-pool/" + strconv.Ito
 
 // ScopeMarkClaim is the claim of an address scope's mark.
 func ScopeMarkClaim(mark uint16) string { return "scope-mark/" + strconv.Itoa(int(mark)) }
+
+// VLANClaim is the claim of a local VLAN on a host.
+func VLANClaim(host string, vlan uint16) string {
+	return "host-vlan/" + host + "/" + strconv.Itoa(int(vlan))
+}
+
+// ZoneClaim is the claim of a conntrack zone on a host.
+func ZoneClaim(host string, zone uint16) string {
+	return "host-zone/" + host + "/" + strconv.Itoa(int(zone))
+}
+
+// HostUserPrefix begins the claims of the ports that make a network present on a
+// host.
+func HostUserPrefix(host string, network neutrino.ID) string {
+	return "host-user/" + host + "/" + string(network) + "/"
+}
+
+// HostUserClaim is the claim of one of them.
+func HostUserClaim(host string, network, port neutrino.ID) string {
+	return HostUserPrefix(host, network) + string(port)
+}

@@ -1,15 +1,13 @@
 package work
 
 import (
-	"iter"
-
 	"neutrino"
 	"neutrino/store"
 )
 
 // An object is shared by its RBAC policies and by nothing else: a network is
 // external while one of them gives access_as_external, and "shared" is what they
-// give to who asks (docs/decisions/009).
+// give to who asks (docs/decisions/011).
 
 // GrantedToAll reports whether an RBAC policy gives every project the right on
 // the object.
@@ -98,102 +96,17 @@ func RBACPolicies() Kind[neutrino.RBACPolicy] {
 		Missing("RbacPolicyNotFound", "RBAC policy of type None with ID %s not found")}
 }
 
-// The functions below yield all that a caller can see of a kind, each object at
-// most a few times, and little else: they follow the indexes of what a project
-// owns and of what it is given, so that nobody pays for the objects of others.
-
-// ReachNetworks yields the caller's networks, and those that it is given.
-func ReachNetworks(c Caller, r store.Reader) iter.Seq[*neutrino.Network] {
-	return reach(c, r, store.Networks, store.NetworksByProject)
-}
-
-// ReachSecurityGroups yields the caller's groups, and those that it is given.
-func ReachSecurityGroups(c Caller, r store.Reader) iter.Seq[*neutrino.SecurityGroup] {
-	return reach(c, r, store.SecurityGroups, store.GroupsByProject)
-}
-
-// ReachSecurityGroupRules yields the caller's rules, and those of the groups that
-// it sees.
-func ReachSecurityGroupRules(c Caller, r store.Reader) iter.Seq[*neutrino.SecurityGroupRule] {
-	return func(yield func(*neutrino.SecurityGroupRule) bool) {
-		for rule := range store.By(r, store.RulesByProject, c.ProjectID) {
-			if !yield(rule) {
-				return
-			}
-		}
-		for g := range ReachSecurityGroups(c, r) {
-			for rule := range store.By(r, store.RulesByGroup, string(g.ID)) {
-				if !yield(rule) {
-					return
-				}
+// Given are the objects of a type that RBAC policies give to the caller's project
+// or to all of them, by id: with what the project owns it is all that the caller
+// can see of the type, so that nobody pays for the objects of others.
+func Given(c Caller, r store.Reader, objectType string) []string {
+	var ids []string
+	for _, target := range []string{c.ProjectID, neutrino.EveryProject} {
+		for p := range store.By(r, store.RBACPoliciesByTarget, target) {
+			if p.ObjectType == objectType {
+				ids = append(ids, string(p.ObjectID))
 			}
 		}
 	}
-}
-
-// ReachSubnetPools yields the caller's pools, and those that it is given.
-func ReachSubnetPools(c Caller, r store.Reader) iter.Seq[*neutrino.SubnetPool] {
-	return reach(c, r, store.SubnetPools, store.SubnetPoolsByProject)
-}
-
-// ReachAddressScopes yields the caller's scopes, and those that it is given.
-func ReachAddressScopes(c Caller, r store.Reader) iter.Seq[*neutrino.AddressScope] {
-	return reach(c, r, store.AddressScopes, store.AddressScopesByProject)
-}
-
-// ReachRBACPolicies yields the caller's policies.
-func ReachRBACPolicies(c Caller, r store.Reader) iter.Seq[*neutrino.RBACPolicy] {
-	return store.By(r, store.RBACPoliciesByProject, c.ProjectID)
-}
-
-// ReachSubnets yields the caller's subnets, and those of the networks that it
-// sees.
-func ReachSubnets(c Caller, r store.Reader) iter.Seq[*neutrino.Subnet] {
-	return below(c, r, store.SubnetsByProject, func(n *neutrino.Network) iter.Seq[*neutrino.Subnet] {
-		return store.By(r, store.SubnetsByNetwork, string(n.ID))
-	})
-}
-
-// ReachPorts yields the caller's ports, and those of its own networks.
-func ReachPorts(c Caller, r store.Reader) iter.Seq[*neutrino.Port] {
-	return below(c, r, store.PortsByProject, func(n *neutrino.Network) iter.Seq[*neutrino.Port] {
-		if !Owns(c, n.ProjectID) {
-			return func(func(*neutrino.Port) bool) {}
-		}
-		return store.By(r, store.PortsByNetwork, string(n.ID))
-	})
-}
-
-func reach[T any](c Caller, r store.Reader, t *store.Table[T], owned *store.Index[T]) iter.Seq[*T] {
-	return func(yield func(*T) bool) {
-		for row := range store.By(r, owned, c.ProjectID) {
-			if !yield(row) {
-				return
-			}
-		}
-		for _, target := range []string{c.ProjectID, neutrino.EveryProject} {
-			for p := range store.By(r, store.RBACPoliciesByTarget, target) {
-				if row, ok := store.Peek(r, t, p.ObjectID); ok && !yield(row) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func below[T any](c Caller, r store.Reader, owned *store.Index[T], on func(*neutrino.Network) iter.Seq[*T]) iter.Seq[*T] {
-	return func(yield func(*T) bool) {
-		for row := range store.By(r, owned, c.ProjectID) {
-			if !yield(row) {
-				return
-			}
-		}
-		for n := range ReachNetworks(c, r) {
-			for row := range on(n) {
-				if !yield(row) {
-					return
-				}
-			}
-		}
-	}
+	return ids
 }

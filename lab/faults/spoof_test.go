@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -174,7 +175,7 @@ func pairAttempts(me, victim party, pair party) []attempt {
 func (w *world) spoofers() (a, b *lab.Guest, me, victim party) {
 	w.Helper()
 	network := w.subnet("spoof", "10.66.0.0/24")
-	w.create("subnets", lab.Object{"network_id": network, "ip_version": 6, "cidr": "2001:db8:66::/64"})
+	w.create("subnets", lab.Object{"network_id": network, "ip_version": 6, "cidr": "2001:db8:66::/64", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"})
 	open := w.create("security-groups", lab.Object{"name": "spoof-open"}).ID()
 	for _, e := range []string{"IPv4", "IPv6"} {
 		w.create("security-group-rules", lab.Object{"security_group_id": open, "direction": "ingress", "ethertype": e})
@@ -222,6 +223,44 @@ func TestWhatAnInstanceForgesStopsAtItsTap(t *testing.T) {
 	})
 	w.asWanted(repairTime)
 	w.try(a, listener, pairAttempts(me, victim, pair), 2000)
+}
+
+// A router's addresses are no instance's: what claims them reaches neither the
+// router nor a neighbour.
+func TestNobodyPassesForTheRouter(t *testing.T) {
+	w := story(t)
+	a, b, me, _ := w.spoofers()
+	router := w.create("routers", lab.Object{"name": "spoof"}).ID()
+	for _, s := range w.list("subnets", lab.Query{"network_id": a.NetworkID}) {
+		w.must(w.lab.AddInterface(w.ctx, router, s.ID()))
+		w.Cleanup(func() { w.late(w.lab.RemoveInterface(context.Background(), router, s.ID())) })
+	}
+	port := w.list("ports", lab.Query{"device_id": router, "fixed_ips": "ip_address=2001:db8:66::"})[0]
+	victim := party{mac: port.Text("mac_address"), ip4: "10.66.0.1", ip6: "2001:db8:66::", link: linkLocal(port.Text("mac_address"))}
+	h, err := w.lab.RouterHost(w.ctx, router)
+	w.must(err)
+	qr := "qr-" + port.ID()[:11]
+	inside := []string{"ip", "netns", "exec", "qrouter-" + router}
+	w.until(repairTime, func() error {
+		_, err := h.Run(w.ctx, append(inside, "ip", "link", "show", qr)...)
+		return err
+	})
+	w.asWanted(repairTime)
+	at := w.listen(h.Command(w.ctx, append(inside, testBinary(), framesCommand, "listen", qr)...))
+	beside := w.listen(b.Command(w.ctx, testBinary(), framesCommand, "listen", w.nic(b)))
+	all := matrix(me, victim)
+	forged := []attempt{all[0]} // the honest one that ends the table
+	for _, one := range append(all[1:], servers(me, victim)...) {
+		if !one.passes {
+			forged = append(forged, one)
+		}
+	}
+	w.try(a, at, forged, 4000)
+	for _, one := range forged[1:] {
+		if n := beside.heard(one.count); n > 0 {
+			t.Errorf("ARRIVED beside: %s", one.name)
+		}
+	}
 }
 
 // try sends each attempt and looks who arrived.

@@ -146,9 +146,17 @@ func (w *world) serve(g *lab.Guest, port int, command ...string) {
 // light makes a light instance with its lease, which goes with the story.
 func (w *world) light(name, network string) *lab.Guest {
 	w.Helper()
-	g, err := w.lab.AddInstance(w.ctx, lab.InstanceSpec{Name: name, Kind: lab.KindNamespace, Network: network})
+	return w.leased(lab.InstanceSpec{Name: name, Network: network})
+}
+
+// leased makes the light instance that is asked for, with its lease; it goes
+// with the story.
+func (w *world) leased(s lab.InstanceSpec) *lab.Guest {
+	w.Helper()
+	s.Kind = lab.KindNamespace
+	g, err := w.lab.AddInstance(w.ctx, s)
 	w.must(err)
-	w.Cleanup(func() { w.late(w.lab.RemoveInstance(context.Background(), name)) })
+	w.Cleanup(func() { w.late(w.lab.RemoveInstance(context.Background(), s.Name)) })
 	w.must(g.AwaitActive(w.ctx))
 	_, err = g.AwaitLease(w.ctx)
 	w.must(err)

@@ -118,7 +118,7 @@ func story(t *testing.T) *world {
 	if dir == "" {
 		t.Skip("SKIPPED: NOT ROOT, OR -short. The stories of routers need a lab of their own; run them with sudo.")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	l, err := lab.New(ctx, lab.Settings{Name: filepath.Base(filepath.Dir(dir)), Dir: dir})
 	if err != nil {

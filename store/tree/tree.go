@@ -8,7 +8,7 @@ import "slices"
 // maxEntries is how many entries a leaf has at most, and how many children an
 // inner node: a change copies one node of each level, a search misses the
 // processor's cache about once in each.
-const maxEntries = 48
+const maxEntries = 32
 
 // Tree is a set of entries in the order of a comparison. The zero Tree cannot
 // be used: [New] and [Build] make one. A tree may be read by many goroutines

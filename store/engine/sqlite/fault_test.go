@@ -134,9 +134,11 @@ func onASmallDisk(t *testing.T, dir string) {
 	}
 	var rev int64 = 1
 	var err error
+	failed := ""
 	for i := 0; err == nil; i++ {
 		var next int64
-		if next, err = put(t, e, fmt.Sprintf("/fill/%d", i), 50_000); err == nil {
+		failed = fmt.Sprintf("/fill/%d", i)
+		if next, err = put(t, e, failed, 50_000); err == nil {
 			rev = next
 		}
 	}
@@ -146,6 +148,10 @@ func onASmallDisk(t *testing.T, dir string) {
 	}
 	if _, have, err := e.Range(t.Context(), "/first", 0); err != nil || have != rev {
 		t.Errorf("a read with a full disk: revision %d, want %d, %v", have, rev, err)
+	}
+	// What failed was not made: nothing remembers it.
+	if have, ok, err := e.Txn(t.Context(), []engine.Compare{{Test: engine.Absent, Key: failed}}, nil); err != nil || !ok || have != rev {
+		t.Errorf("%s is remembered: revision %d, %v, %v", failed, have, ok, err)
 	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)

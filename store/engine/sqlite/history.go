@@ -7,8 +7,12 @@ import (
 	"neutrino/store/engine"
 )
 
-// recent is how many revisions watchers get without reading the database.
-const recent = 2048
+// recent is how many revisions watchers get without reading the database, at
+// least, unless these have more than recentChanges; what is older they read.
+const (
+	recent        = 2048
+	recentChanges = 16_384
+)
 
 // history is what was committed: the newest revision, the last batches, and a
 // channel to wake those who wait for the next.
@@ -17,6 +21,7 @@ type history struct {
 	rev       int64
 	compacted int64
 	batches   []engine.Batch // the newest ones, dense; only appended to and cut
+	changes   int            // in the batches
 	wake      chan struct{}
 	closed    bool
 }
@@ -44,15 +49,33 @@ func (h *history) add(batches []engine.Batch, compacted int64) {
 	if len(batches) == 0 {
 		return
 	}
-	if len(h.batches) >= 2*recent {
-		h.batches = slices.Clone(h.batches[len(h.batches)-recent:])
-	}
 	h.batches = append(h.batches, batches...)
+	for _, b := range batches {
+		h.changes += len(b.Changes)
+	}
+	h.cut()
 	h.rev = batches[len(batches)-1].Revision
 	if !h.closed {
 		close(h.wake)
 		h.wake = make(chan struct{})
 	}
+}
+
+// cut forgets the oldest half of the batches when they are too many.
+func (h *history) cut() {
+	if len(h.batches) <= 2*recent && h.changes <= 2*recentChanges {
+		return
+	}
+	first := max(len(h.batches)-recent, 0)
+	h.changes = 0
+	for i, b := range slices.Backward(h.batches) {
+		if i < first || h.changes+len(b.Changes) > recentChanges {
+			first = i + 1
+			break
+		}
+		h.changes += len(b.Changes)
+	}
+	h.batches = slices.Clone(h.batches[first:])
 }
 
 func (h *history) close() {

@@ -1,0 +1,62 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The paths by which others look after the server, without a token.
+const (
+	pathAlive = "/healthz" // the process answers
+	pathReady = "/readyz"  // and can serve
+)
+
+// readyTimeout is how long the server may take to find out whether it can serve.
+const readyTimeout = 2 * time.Second
+
+// Observation is one answer, as measurements count it.
+type Observation struct {
+	Method   string
+	Resource string // the collection's path, "other" for everything else
+	Status   int
+	Duration time.Duration
+}
+
+// open answers what is for everybody.
+func (a *api) open(c *call) (*reply, error) {
+	if c.method != http.MethodGet && c.method != http.MethodHead {
+		return nil, notAllowed(c.method, http.MethodGet)
+	}
+	switch strings.TrimRight(c.path, "/") {
+	case pathDocument:
+		return &reply{status: http.StatusOK, body: a.document}, nil
+	case pathReady:
+		return a.ready(c.ctx), nil
+	}
+	return &reply{status: http.StatusOK, body: []byte(`{"status":"alive"}`)}, nil
+}
+
+// ready says whether the server can serve, and if not, why.
+func (a *api) ready(ctx context.Context) *reply {
+	if a.opts.Ready != nil {
+		ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+		defer cancel()
+		if err := a.opts.Ready(ctx); err != nil {
+			b := appendString([]byte(`{"status":"not ready","reason":`), err.Error())
+			return &reply{status: http.StatusServiceUnavailable, body: append(b, '}')}
+		}
+	}
+	return &reply{status: http.StatusOK, body: []byte(`{"status":"ready"}`)}
+}
+
+// resourceOf is the collection of a path, for measurements: only what exists, so
+// that a client cannot make up more of them.
+func (a *api) resourceOf(path string) string {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if len(parts) >= 2 && a.resources[parts[1]] != nil {
+		return parts[1]
+	}
+	return "other"
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"neutrino"
+	"neutrino/api"
+	"neutrino/feed"
+	"neutrino/store"
+)
+
+// measures are the server's figures in Prometheus's form. Names follow its
+// conventions: base units, _total for what only grows.
+type measures struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newMeasures() *measures {
+	m := &measures{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "neutrino_http_requests_total", Help: "Requests that the API has answered.",
+		}, []string{"method", "resource", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "neutrino_http_request_duration_seconds", Help: "Time from the first byte of a request to the last of its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 16), // 0.25 ms to 8 s
+		}, []string{"method", "resource"}),
+	}
+	m.registry.MustRegister(m.requests, m.duration, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// observe counts one answer. Methods that nobody knows are one.
+func (m *measures) observe(o api.Observation) {
+	switch o.Method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodHead:
+	default:
+		o.Method = "other"
+	}
+	m.requests.WithLabelValues(o.Method, o.Resource, strconv.Itoa(o.Status)).Inc()
+	m.duration.WithLabelValues(o.Method, o.Resource).Observe(o.Duration.Seconds())
+}
+
+// watch adds what is read from the store and the feed when somebody asks.
+func (m *measures) watch(db *store.DB, hosts *feed.Server, downTime time.Duration) {
+	m.registry.MustRegister(&state{
+		db: db, hosts: hosts, downTime: downTime,
+		revision: prometheus.NewDesc("neutrino_store_revision", "The store's revision.", nil, nil),
+		objects:  prometheus.NewDesc("neutrino_store_objects", "Rows of a table.", []string{"table"}, nil),
+		agents:   prometheus.NewDesc("neutrino_agents", "Agents by type, and whether they were heard of lately.", []string{"type", "alive"}, nil),
+		fed:      prometheus.NewDesc("neutrino_feed_hosts", "Hosts whose agent is connected to this server.", nil, nil),
+	})
+}
+
+// state is what the store and the feed say at the moment.
+type state struct {
+	db       *store.DB
+	hosts    *feed.Server
+	downTime time.Duration
+
+	revision, objects, agents, fed *prometheus.Desc
+}
+
+// Describe names the figures.
+func (s *state) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{s.revision, s.objects, s.agents, s.fed} {
+		to <- d
+	}
+}
+
+// Collect reads the figures.
+func (s *state) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value int, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
+	}
+	snap := s.db.Snapshot()
+	to <- prometheus.MustNewConstMetric(s.revision, prometheus.CounterValue, float64(snap.Revision()))
+	for table, n := range snap.Lengths() {
+		gauge(s.objects, n, table)
+	}
+	type kind struct {
+		typ   string
+		alive bool
+	}
+	count := map[kind]int{}
+	for a := range store.All(snap, store.Agents) {
+		count[kind{a.AgentType, s.alive(a)}]++
+	}
+	for k, n := range count {
+		gauge(s.agents, n, k.typ, strconv.FormatBool(k.alive))
+	}
+	gauge(s.fed, s.hosts.Connected())
+}
+
+func (s *state) alive(a *neutrino.Agent) bool { return time.Since(a.HeartbeatAt) < s.downTime }
+
+// serve serves /metrics on an address of its own until ctx ends: the
+// figures are for the operator, not for tenants.
+func (m *measures) serve(ctx context.Context, group *errgroup.Group, address string) error {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("[neutrino] metrics_listen: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	server := api.Server(ctx, mux)
+	group.Go(func() error { return server.Serve(ln) })
+	group.Go(func() error {
+		<-ctx.Done()
+		return server.Close()
+	})
+	return nil
+}
