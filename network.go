@@ -15,6 +15,7 @@ type Network struct {
 	SegmentationID        int64       `json:"provider:segmentation_id" api:"post,filter,null"`
 	MTU                   int         `json:"mtu" api:"post,put,filter,sort,min=0"`
 	PortSecurityEnabled   bool        `json:"port_security_enabled" api:"post,put,default=true"`
+	DNSDomain             string      `json:"dns_domain,omitempty" api:"post,put,max=255"`
 	AvailabilityZoneHints []string    `json:"availability_zone_hints" api:"post,sort"`
 	Standard
 	Tagged

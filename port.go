@@ -23,6 +23,9 @@ type Port struct {
 	VIFType             string        `json:"binding:vif_type" api:""`
 	VIFDetails          VIFDetails    `json:"binding:vif_details" api:""`
 	Profile             Opaque        `json:"binding:profile" api:"post,put"`
+	// DNSName and DNSDomain are what the port is called in the DNS of its network.
+	DNSName   string `json:"dns_name,omitempty" api:"post,put,max=255"`
+	DNSDomain string `json:"dns_domain,omitempty" api:"post,put,max=255"`
 	// Tags, of a port, can also be given when it is made.
 	Tags []string `json:"tags,omitempty" api:"post"`
 	Standard

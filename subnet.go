@@ -1,6 +1,9 @@
 package neutrino
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Subnet is a block of addresses on a network: /v2.0/subnets (api.md 2.2).
 type Subnet struct {
@@ -18,8 +21,17 @@ type Subnet struct {
 	EnableDHCP      bool         `json:"enable_dhcp" api:"post,put,filter,sort,default=true"`
 	IPv6RAMode      IPv6Mode     `json:"ipv6_ra_mode" api:"post,filter,sort,null,enum=slaac|dhcpv6-stateful|dhcpv6-stateless"`
 	IPv6AddressMode IPv6Mode     `json:"ipv6_address_mode" api:"post,filter,sort,null,enum=slaac|dhcpv6-stateful|dhcpv6-stateless"`
+	// ServiceTypes are the owners of the ports that get addresses here unasked; none
+	// is all.
+	ServiceTypes []string `json:"service_types,omitempty" api:"post,put"`
 	Standard
 	Tagged
+}
+
+// Serves reports whether ports of the owner get addresses of the subnet unasked.
+// A DHCP server has one in every subnet that it serves.
+func (s *Subnet) Serves(owner string) bool {
+	return len(s.ServiceTypes) == 0 || slices.Contains(s.ServiceTypes, owner) || owner == OwnerDHCP && s.EnableDHCP
 }
 
 // Pool is a range of addresses, both ends included, from which fixed IPs are

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/store"
 )
 
@@ -150,13 +151,13 @@ func (k *kind[T]) walk(v view, q *query[T], a access[T]) iter.Seq[*T] {
 }
 
 // sortedBy is an index that has all rows in the attribute's order, or nil.
-func (k *kind[T]) sortedBy(a *attribute) *store.Index[T] {
-	p := a.scratch()
-	if _, isMAC := p.(*neutrino.MAC); !isMAC && asString(p) == nil || k.present != nil {
+func (k *kind[T]) sortedBy(a *wire.Attribute) *store.Index[T] {
+	p := a.Scratch()
+	if _, isMAC := p.(*neutrino.MAC); !isMAC && wire.AsString(p) == nil || k.present != nil {
 		return nil // the keys are texts: they order addresses and numbers otherwise
 	}
 	for _, ix := range k.indexes {
-		if ix.filter == a.name && ix.index.IsTotal() {
+		if ix.filter == a.Name && ix.index.IsTotal() {
 			return ix.index
 		}
 	}

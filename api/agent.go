@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -32,6 +33,6 @@ func agents(config intent.Config) *kind[neutrino.Agent] {
 // agentTime writes a time in the agents' own form.
 func agentTime(name string, of func(*neutrino.Agent) time.Time) column[neutrino.Agent] {
 	return column[neutrino.Agent]{name: name, write: func(b []byte, _ view, a *neutrino.Agent) []byte {
-		return appendTime(b, of(a), agentTimeForm)
+		return wire.AppendTime(b, of(a), wire.AgentTimeForm)
 	}}
 }

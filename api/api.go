@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
@@ -164,7 +165,7 @@ func (c *call) link(params url.Values) string {
 func (a *api) newCall(w http.ResponseWriter, r *http.Request, requestID string) (*call, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, badRequest("The query string is malformed")
+		return nil, wire.BadRequest("The query string is malformed")
 	}
 	c := &call{
 		api: a, ctx: r.Context(), method: r.Method, header: r.Header,
@@ -234,7 +235,7 @@ func segments(escaped string) ([]string, error) {
 	for i, p := range parts {
 		s, err := url.PathUnescape(p)
 		if err != nil {
-			return nil, badRequest("The path is malformed")
+			return nil, wire.BadRequest("The path is malformed")
 		}
 		parts[i] = s
 	}

@@ -15,6 +15,7 @@ import (
 
 	"neutrino"
 	"neutrino/api/openapi"
+	"neutrino/api/wire"
 	"neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
@@ -289,9 +290,9 @@ func TestAPanicIsA500WithoutInternals(t *testing.T) {
 	c := newCloud(t)
 	a := c.h.(*api)
 	a.resources["boom"] = boom{}
-	c.get("/v2.0/boom").fails(500, typeInternal, "Request Failed: internal server error")
+	c.get("/v2.0/boom").fails(500, wire.TypeInternal, "Request Failed: internal server error")
 	got := c.get("/v2.0/boom/1")
-	got.fails(500, typeInternal, "Request Failed: internal server error")
+	got.fails(500, wire.TypeInternal, "Request Failed: internal server error")
 	if strings.Contains(got.text, "secret") || !strings.Contains(c.log.String(), "secret") {
 		t.Errorf("answer %q, log %q", got.text, c.log.String())
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"neutrino/api/wire"
 	"strings"
 	"testing"
 )
@@ -9,7 +10,7 @@ import (
 func TestBodiesOfNetworks(t *testing.T) {
 	c := newCloud(t)
 	id := c.network("n")
-	const bad = typeBadRequest
+	const bad = wire.TypeBadRequest
 	for _, row := range []struct{ method, body, typ, message string }{
 		{"POST", ``, bad, "Unable to find 'network' in request body"},
 		{"POST", `{}`, bad, "Unable to find 'network' in request body"},
@@ -66,7 +67,7 @@ func TestBodiesOfNetworks(t *testing.T) {
 type refused struct{ one, attrs, typ, message string }
 
 func refusedAttributes() []refused {
-	const bad = typeBadRequest
+	const bad = wire.TypeBadRequest
 	const port, subnet, rule = "port", "subnet", "security_group_rule"
 	return []refused{
 		{port, ``, bad, "Failed to parse request. Required attribute 'network_id' not specified"},
@@ -159,7 +160,7 @@ func TestBulkIsAllOrNothing(t *testing.T) {
 		t.Errorf("%d ports of a refused bulk", n)
 	}
 	refuses := openCloud(t, memory(), Options{RefuseBulk: true})
-	refuses.do("POST", "/v2.0/networks", `{"networks":[{}]}`).fails(400, typeBadRequest, "Bulk operation not supported")
+	refuses.do("POST", "/v2.0/networks", `{"networks":[{}]}`).fails(400, wire.TypeBadRequest, "Bulk operation not supported")
 }
 
 func TestPutChangesOnlyWhatItNames(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"neutrino/api/wire"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,62 +14,59 @@ import (
 	"neutrino"
 )
 
-// object is a JSON object as a client sent it. Numbers are json.Number.
-type object = map[string]any
-
 // parseBody reads the one JSON object of a request; no body at all is an empty
 // object.
-func parseBody(body []byte) (object, error) {
+func parseBody(body []byte) (wire.Object, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return object{}, nil
+		return wire.Object{}, nil
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	var raw any
 	if err := d.Decode(&raw); err != nil {
-		return nil, badRequest("Body contains invalid data")
+		return nil, wire.BadRequest("Body contains invalid data")
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, badRequest("Body contains invalid data")
+		return nil, wire.BadRequest("Body contains invalid data")
 	}
-	o, ok := raw.(object)
+	o, ok := raw.(wire.Object)
 	if !ok {
-		return nil, badRequest("Body contains invalid data")
+		return nil, wire.BadRequest("Body contains invalid data")
 	}
 	return o, nil
 }
 
 // unwrapOne finds the object that a body wraps in its singular key.
-func unwrapOne(body object, one string) (object, error) {
+func unwrapOne(body wire.Object, one string) (wire.Object, error) {
 	raw, ok := body[one]
 	if !ok || raw == nil {
-		return nil, badRequest("Unable to find '%s' in request body", one)
+		return nil, wire.BadRequest("Unable to find '%s' in request body", one)
 	}
-	o, ok := raw.(object)
+	o, ok := raw.(wire.Object)
 	if !ok {
-		return nil, badRequest("Body contains invalid data")
+		return nil, wire.BadRequest("Body contains invalid data")
 	}
 	return o, nil
 }
 
 // unwrapMany finds the objects of a bulk body; each may be wrapped again.
-func unwrapMany(body object, one, many string) ([]object, error) {
+func unwrapMany(body wire.Object, one, many string) ([]wire.Object, error) {
 	list, ok := body[many].([]any)
 	if !ok {
-		return nil, badRequest("Body contains invalid data")
+		return nil, wire.BadRequest("Body contains invalid data")
 	}
 	if len(list) == 0 {
-		return nil, badRequest("Resources required")
+		return nil, wire.BadRequest("Resources required")
 	}
-	items := make([]object, 0, len(list))
+	items := make([]wire.Object, 0, len(list))
 	for _, raw := range list {
-		o, ok := raw.(object)
+		o, ok := raw.(wire.Object)
 		if !ok {
-			return nil, badRequest("Body contains invalid data")
+			return nil, wire.BadRequest("Body contains invalid data")
 		}
 		if inner, ok := o[one]; ok {
-			if o, ok = inner.(object); !ok {
-				return nil, badRequest("Body contains invalid data")
+			if o, ok = inner.(wire.Object); !ok {
+				return nil, wire.BadRequest("Body contains invalid data")
 			}
 		}
 		items = append(items, o)
@@ -77,14 +75,14 @@ func unwrapMany(body object, one, many string) ([]object, error) {
 }
 
 // fold leaves one name alone of those that an attribute has (api.md section 1.5).
-func (k *kind[T]) fold(o object) (object, error) {
+func (k *kind[T]) fold(o wire.Object) (wire.Object, error) {
 	for other, name := range k.otherNames() {
 		value, ok := o[other]
 		if !ok {
 			continue
 		}
-		if same, both := o[name]; both && spell(same) != spell(value) {
-			return nil, badRequest("'%s' and '%s' do not match", name, other)
+		if same, both := o[name]; both && wire.Spell(same) != wire.Spell(value) {
+			return nil, wire.BadRequest("'%s' and '%s' do not match", name, other)
 		}
 		folded := maps.Clone(o)
 		delete(folded, other)
@@ -125,16 +123,16 @@ func (v verb) prefix() string {
 }
 
 // takes reports whether the attribute can be sent with this verb.
-func (v verb) takes(a *attribute) bool {
+func (v verb) takes(a *wire.Attribute) bool {
 	if v == post {
-		return a.post
+		return a.Post
 	}
-	return a.put
+	return a.Put
 }
 
 // decode turns a JSON object into a noun: which attributes may be there, which
 // must, and what their values are (api.md section 1.2).
-func (k *kind[T]) decode(v verb, raw object) (*request[T], error) {
+func (k *kind[T]) decode(v verb, raw wire.Object) (*request[T], error) {
 	raw, err := k.fold(raw)
 	if err != nil {
 		return nil, err
@@ -143,20 +141,20 @@ func (k *kind[T]) decode(v verb, raw object) (*request[T], error) {
 		return nil, err
 	}
 	req := &request[T]{set: make(neutrino.Fields, len(raw)), verb: v}
-	for _, a := range k.attrs.list {
-		value, given := raw[a.name]
+	for _, a := range k.attrs.List {
+		value, given := raw[a.Name]
 		if !given {
-			if v != post || !a.defaulted {
+			if v != post || !a.Defaulted {
 				continue
 			}
-			value = a.initial
+			value = a.Initial
 		}
 		if err := k.decodeAttribute(a, &req.noun, value); err != nil {
 			return nil, err
 		}
 		if given {
-			req.set[a.name] = true
-			req.inner = append(req.inner, innerNames(a.name, value)...)
+			req.set[a.Name] = true
+			req.inner = append(req.inner, innerNames(a.Name, value)...)
 		}
 	}
 	k.nameParts(raw, req.set)
@@ -167,12 +165,12 @@ func (k *kind[T]) decode(v verb, raw object) (*request[T], error) {
 }
 
 // decodeAsides reads the values that the noun has no fields for.
-func (k *kind[T]) decodeAsides(raw object, req *request[T]) error {
+func (k *kind[T]) decodeAsides(raw wire.Object, req *request[T]) error {
 	req.asides = map[string]any{}
 	for name, into := range k.asides {
 		p := into()
 		if value, given := raw[name]; given {
-			if err := decodeValue(&attribute{name: name, typ: reflect.TypeOf(p).Elem(), bounded: true}, p, value); err != nil {
+			if err := wire.Decode(&wire.Attribute{Name: name, Type: reflect.TypeOf(p).Elem(), Bounded: true}, p, value); err != nil {
 				return err
 			}
 		}
@@ -182,9 +180,9 @@ func (k *kind[T]) decodeAsides(raw object, req *request[T]) error {
 }
 
 // nameParts adds the attributes inside attributes that the client named.
-func (k *kind[T]) nameParts(raw object, set neutrino.Fields) {
+func (k *kind[T]) nameParts(raw wire.Object, set neutrino.Fields) {
 	for name, parts := range k.parts {
-		inner, _ := raw[name].(object)
+		inner, _ := raw[name].(wire.Object)
 		for _, part := range parts {
 			if _, given := inner[part]; given {
 				set[name+"."+part] = true
@@ -194,14 +192,14 @@ func (k *kind[T]) nameParts(raw object, set neutrino.Fields) {
 }
 
 // decodeHidden reads the ids that the noun has no fields for; null is none.
-func (k *kind[T]) decodeHidden(raw object, req *request[T]) error {
+func (k *kind[T]) decodeHidden(raw wire.Object, req *request[T]) error {
 	for _, name := range k.hidden {
 		value, given := raw[name]
 		if !given || value == nil {
 			continue
 		}
 		var id neutrino.ID
-		if err := decodeText(&attribute{name: name, uuid: true}, (*string)(&id), value); err != nil {
+		if err := wire.DecodeText(&wire.Attribute{Name: name, UUID: true}, (*string)(&id), value); err != nil {
 			return err
 		}
 		if req.hidden == nil {
@@ -212,11 +210,11 @@ func (k *kind[T]) decodeHidden(raw object, req *request[T]) error {
 	return nil
 }
 
-func (k *kind[T]) decodeAttribute(a *attribute, row *T, value any) error {
-	if parse := k.parse[a.name]; parse != nil {
+func (k *kind[T]) decodeAttribute(a *wire.Attribute, row *T, value any) error {
+	if parse := k.parse[a.Name]; parse != nil {
 		return parse(row, value)
 	}
-	return decodeValue(a, a.of(row), value)
+	return wire.Decode(a, a.Of(row), value)
 }
 
 // isAside reports whether a POST takes the name although no attribute has it.
@@ -226,10 +224,10 @@ func (k *kind[T]) isAside(name string) bool {
 
 // checkNames refuses attributes that are unknown, that the verb does not take,
 // and a POST without a required one.
-func (k *kind[T]) checkNames(v verb, raw object) error {
+func (k *kind[T]) checkNames(v verb, raw wire.Object) error {
 	var unknown, refused []string
 	for name := range raw {
-		a := k.attrs.byName[name]
+		a := k.attrs.ByName[name]
 		switch {
 		case a == nil && v == post && k.isAside(name):
 		case a == nil && !k.isComputed(name) && !k.isAside(name):
@@ -240,21 +238,21 @@ func (k *kind[T]) checkNames(v verb, raw object) error {
 	}
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
-		return badRequest("Unrecognized attribute(s) '%s'", strings.Join(unknown, ", "))
+		return wire.BadRequest("Unrecognized attribute(s) '%s'", strings.Join(unknown, ", "))
 	}
 	if len(refused) > 0 {
 		slices.Sort(refused)
 		if v == put {
-			return badRequest("Cannot update read-only attribute %s", refused[0])
+			return wire.BadRequest("Cannot update read-only attribute %s", refused[0])
 		}
-		return badRequest("Attribute '%s' not allowed in POST", refused[0])
+		return wire.BadRequest("Attribute '%s' not allowed in POST", refused[0])
 	}
 	if v == put {
 		return nil
 	}
-	for _, a := range k.attrs.list {
-		if _, ok := raw[a.name]; a.required && !ok {
-			return badRequest("Failed to parse request. Required attribute '%s' not specified", a.name)
+	for _, a := range k.attrs.List {
+		if _, ok := raw[a.Name]; a.Required && !ok {
+			return wire.BadRequest("Failed to parse request. Required attribute '%s' not specified", a.Name)
 		}
 	}
 	return nil

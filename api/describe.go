@@ -12,6 +12,7 @@ import (
 
 	"neutrino"
 	"neutrino/api/openapi"
+	"neutrino/api/wire"
 	"neutrino/auth"
 )
 
@@ -64,24 +65,24 @@ func version() string {
 // describe is the kind as the document shows it.
 func (k *kind[T]) describe() *openapi.Resource {
 	r := &openapi.Resource{One: k.one, Many: k.many, Path: k.path}
-	for _, a := range k.attrs.list {
+	for _, a := range k.attrs.List {
 		out := openapi.Attribute{
-			Name: a.name, Schema: a.schema(), Post: a.post, Put: a.put,
-			Required: a.required, Filter: a.filter, Sort: a.sort,
+			Name: a.Name, Schema: formOfAttribute(a), Post: a.Post, Put: a.Put,
+			Required: a.Required, Filter: a.Filter, Sort: a.Sort,
 		}
-		if form := k.formOf(a.name); form != nil {
+		if form := k.formOf(a.Name); form != nil {
 			out.Schema = form
 		}
 		r.Attributes = append(r.Attributes, out)
 		for other, name := range k.otherNames() {
-			if name == a.name {
+			if name == a.Name {
 				out.Name, out.Required = other, false
 				r.Attributes = append(r.Attributes, out)
 			}
 		}
 	}
 	for _, col := range k.computed {
-		if k.attrs.byName[col.name] == nil {
+		if k.attrs.ByName[col.name] == nil {
 			form := k.formOf(col.name)
 			if form == nil {
 				form = openapi.Schema{}
@@ -137,7 +138,7 @@ func computedForm(name string) openapi.Schema {
 		return openapi.OrNull(openapi.Of("string"))
 	case "min_prefixlen", "max_prefixlen", "default_prefixlen":
 		return openapi.Schema{"type": []string{"string", "integer", "null"}}
-	case "security_group_rules", "port_forwardings":
+	case "security_group_rules", "port_forwardings", "dns_assignment":
 		return openapi.List(openapi.Of("object"))
 	case "port_details", "binding:vif_details", "binding:profile", "configurations":
 		return openapi.OrNull(openapi.Of("object"))
@@ -145,20 +146,20 @@ func computedForm(name string) openapi.Schema {
 	return nil
 }
 
-// schema is what the attribute's values are in answers.
-func (a *attribute) schema() openapi.Schema {
-	s := schemaOf(reflect.New(a.typ).Interface())
-	if a.longest > 0 {
-		s["maxLength"] = a.longest
+// formOfAttribute is what the attribute's values are in answers.
+func formOfAttribute(a *wire.Attribute) openapi.Schema {
+	s := schemaOf(reflect.New(a.Type).Interface())
+	if a.Longest > 0 {
+		s["maxLength"] = a.Longest
 	}
-	if len(a.enum) > 0 && a.typ.Kind() == reflect.String {
-		enum := make([]any, 0, len(a.enum)+1)
-		for _, e := range a.enum {
+	if len(a.Enum) > 0 && a.Type.Kind() == reflect.String {
+		enum := make([]any, 0, len(a.Enum)+1)
+		for _, e := range a.Enum {
 			enum = append(enum, e)
 		}
 		s["enum"] = enum
 	}
-	if a.null {
+	if a.Null {
 		s = openapi.OrNull(s)
 	}
 	return s
@@ -166,7 +167,7 @@ func (a *attribute) schema() openapi.Schema {
 
 // schemaOf is the wire form of the nouns' types, as encode.go writes them.
 func schemaOf(p any) openapi.Schema {
-	if asString(p) != nil {
+	if wire.AsString(p) != nil {
 		return openapi.Of("string")
 	}
 	address := openapi.OrNull(openapi.Schema{"type": "string"})

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"neutrino/api/wire"
 	"strings"
 
 	"neutrino"
@@ -10,13 +11,11 @@ import (
 
 // The types of errors that the API itself makes (api.md section 1.10).
 const (
-	typeBadRequest       = "HTTPBadRequest"
 	typeBadQuery         = "BadRequest"
 	typeHTTPNotFound     = "HTTPNotFound"
 	typeMethodNotAllowed = "HTTPMethodNotAllowed"
 	typeNotImplemented   = "HTTPNotImplemented"
 	typeTooLarge         = "HTTPRequestEntityTooLarge"
-	typeInternal         = "HTTPInternalServerError"
 	typePolicy           = "PolicyNotAuthorized"
 )
 
@@ -28,18 +27,6 @@ type httpError struct {
 }
 
 func (e *httpError) Error() string { return e.text }
-
-// badRequest is the 400 of malformed requests.
-func badRequest(format string, args ...any) error {
-	return neutrino.Errorf(neutrino.Invalid, typeBadRequest, format, args...)
-}
-
-// badValue is the 400 that a validator of an attribute gives.
-func badValue(attr, format string, args ...any) error {
-	e := neutrino.Errorf(neutrino.Invalid, typeBadRequest, format, args...)
-	e.Message = "Invalid input for " + attr + ". Reason: " + e.Message + "."
-	return e
-}
 
 // noResource is the 404 of a path that nothing answers.
 func noResource() error {
@@ -79,13 +66,25 @@ func errorReply(err error) *reply {
 		e = &httpError{status: statusOf(n.Code), typ: n.Type, text: n.Message}
 	}
 	if e.status == http.StatusInternalServerError {
-		e = &httpError{http.StatusInternalServerError, typeInternal,
+		e = &httpError{http.StatusInternalServerError, wire.TypeInternal,
 			"Request Failed: internal server error while processing your request."}
 	}
 	b := append([]byte(nil), `{"NeutronError":{"type":`...)
-	b = appendString(b, e.typ)
+	b = wire.AppendString(b, e.typ)
 	b = append(b, `,"message":`...)
-	b = appendString(b, strings.ToValidUTF8(e.text, "?"))
+	b = wire.AppendString(b, shortened(e.text))
 	b = append(b, `,"detail":""}}`...)
 	return &reply{status: e.status, body: b}
+}
+
+// longestMessage is how many bytes of a failure's text an answer has: it repeats
+// what was sent, and a request of a megabyte is not sent back three times as long.
+const longestMessage = 8 << 10
+
+// shortened is a text as it can stand in an answer.
+func shortened(text string) string {
+	if len(text) <= longestMessage {
+		return strings.ToValidUTF8(text, "?")
+	}
+	return strings.ToValidUTF8(text[:longestMessage], "") + "…"
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"neutrino/api/wire"
 	"slices"
 
 	"neutrino"
@@ -25,6 +26,8 @@ func extensionsToP() []extension {
 		{"default-subnetpools", "Default Subnetpools", "Provides ability to mark and use a subnetpool as the default.", "2016-02-18T18:00:00-00:00"},
 		{"binding-extended", "Port Bindings Extended", "Expose port bindings of a virtual port to external application", "2017-07-17T10:00:00-00:00"},
 		{"dhcp_agent_scheduler", "DHCP Agent Scheduler", "Which DHCP agents serve which network.", "2013-02-07T10:00:00-00:00"},
+		{"dns-domain-ports", "dns_domain for ports", "Allows the DNS domain to be specified for a network port.", "2017-06-25T18:00:00-00:00"},
+		{"dns-integration", "DNS Integration", "Provides integration with DNS.", "2015-08-15T18:00:00-00:00"},
 		{"empty-string-filtering", "Empty String Filtering Extension", "Allow filtering by attributes with empty string value", "2018-05-01T10:00:00-00:00"},
 		{"expose-port-forwarding-in-fip", "Expose Floating IP port forwardings", "A floating IP shows its port forwardings.", "2018-05-09T10:00:00-00:00"},
 		{"ext-gw-mode", "Neutron L3 Configurable external gateway mode", "Source NAT of a router's gateway can be switched off.", "2013-03-28T10:00:00-00:00"},
@@ -78,6 +81,7 @@ func extensionsFromQ() []extension {
 		{"standard-attr-timestamp", "Resource timestamps", "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.", "2016-09-12T10:00:00-00:00"},
 		{"stateful-security-group", "Stateful security group", "Indicates if the security group is stateful or not", "2019-11-26T09:00:00-00:00"},
 		{"subnet-external-network", "Subnet belongs to an external network", "A subnet shows whether its network is external.", "2023-11-01T10:00:00-00:00"},
+		{"subnet-service-types", "Subnet service types", "Provides ability to set the subnet service_types field", "2016-03-15T18:00:00-00:00"},
 		{"subnet_allocation", "Subnet Allocation", "Enables allocation of subnets from a subnet pool", "2015-03-30T10:00:00-00:00"},
 		{"subnet_onboard", "Subnet Onboard", "Provides support for onboarding subnets", "2018-07-18T10:00:00-00:00"},
 		{"subnetpool-prefix-ops", "Subnet Pool Prefix Operations", "Provides support for adjusting the prefix list of subnet pools", "2019-06-19T10:00:00-00:00"},
@@ -88,14 +92,14 @@ func extensionsFromQ() []extension {
 
 // extensionList is the answer to GET /v2.0/extensions, made once.
 func extensionList() []byte {
-	return append(appendList([]byte(`{"extensions":`), extensions(), appendExtension), '}')
+	return append(wire.AppendList([]byte(`{"extensions":`), extensions(), appendExtension), '}')
 }
 
 func appendExtension(b []byte, e extension) []byte {
-	b = appendString(append(b, `{"name":`...), e.name)
-	b = appendString(append(b, `,"alias":`...), e.alias)
-	b = appendString(append(b, `,"description":`...), e.description)
-	b = appendString(append(b, `,"updated":`...), e.updated)
+	b = wire.AppendString(append(b, `{"name":`...), e.name)
+	b = wire.AppendString(append(b, `,"alias":`...), e.alias)
+	b = wire.AppendString(append(b, `,"description":`...), e.description)
+	b = wire.AppendString(append(b, `,"updated":`...), e.updated)
 	return append(b, `,"links":[]}`...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -33,6 +34,8 @@ func floatingIPs() *kind[neutrino.FloatingIP] {
 		update: intent.UpdateFloatingIP, remove: intent.DeleteFloatingIP,
 		hidden: []string{paramSubnet},
 		computed: []column[neutrino.FloatingIP]{
+			// Nothing publishes names to a DNS service outside: a request for one is refused.
+			{name: "dns_name", write: appendNothing}, {name: "dns_domain", write: appendNothing},
 			{name: "port_details", write: appendPortDetails},
 			{name: "port_forwardings", write: appendForwardings},
 		},
@@ -41,6 +44,9 @@ func floatingIPs() *kind[neutrino.FloatingIP] {
 	return k
 }
 
+// appendNothing writes an attribute that no object has set.
+func appendNothing(b []byte, _ view, _ *neutrino.FloatingIP) []byte { return append(b, `""`...) }
+
 // appendPortDetails writes what a floating IP tells of its port; null while it
 // has none.
 func appendPortDetails(b []byte, v view, f *neutrino.FloatingIP) []byte {
@@ -48,13 +54,13 @@ func appendPortDetails(b []byte, v view, f *neutrino.FloatingIP) []byte {
 	if f.PortID == "" || !ok {
 		return append(b, "null"...)
 	}
-	b = appendString(append(b, `{"name":`...), p.Name)
-	b = appendString(append(b, `,"network_id":`...), string(p.NetworkID))
-	b = appendMAC(append(b, `,"mac_address":`...), p.MAC)
-	b = appendValue(append(b, `,"admin_state_up":`...), &p.AdminStateUp, false)
-	b = appendString(append(b, `,"status":`...), string(p.Status))
-	b = appendString(append(b, `,"device_id":`...), p.DeviceID)
-	b = appendString(append(b, `,"device_owner":`...), p.DeviceOwner)
+	b = wire.AppendString(append(b, `{"name":`...), p.Name)
+	b = wire.AppendString(append(b, `,"network_id":`...), string(p.NetworkID))
+	b = wire.AppendMAC(append(b, `,"mac_address":`...), p.MAC)
+	b = wire.AppendValue(append(b, `,"admin_state_up":`...), &p.AdminStateUp)
+	b = wire.AppendString(append(b, `,"status":`...), string(p.Status))
+	b = wire.AppendString(append(b, `,"device_id":`...), p.DeviceID)
+	b = wire.AppendString(append(b, `,"device_owner":`...), p.DeviceOwner)
 	return append(b, '}')
 }
 
@@ -68,14 +74,14 @@ func appendForwardings(b []byte, v view, f *neutrino.FloatingIP) []byte {
 			b = append(b, ',')
 		}
 		first = false
-		b = appendString(append(b, `{"id":`...), string(p.ID))
-		b = appendString(append(b, `,"protocol":`...), p.Protocol)
-		b = appendValue(append(b, `,"external_port":`...), &p.ExternalPort, true)
-		b = appendString(append(b, `,"external_port_range":`...), p.ExternalPorts().String())
-		b = appendAddr(append(b, `,"internal_ip_address":`...), p.InternalIPAddress)
-		b = appendValue(append(b, `,"internal_port":`...), &p.InternalPort, true)
-		b = appendString(append(b, `,"internal_port_range":`...), p.InternalPorts().String())
-		b = appendString(append(b, `,"internal_port_id":`...), string(p.InternalPortID))
+		b = wire.AppendString(append(b, `{"id":`...), string(p.ID))
+		b = wire.AppendString(append(b, `,"protocol":`...), p.Protocol)
+		b = wire.AppendNullable(append(b, `,"external_port":`...), &p.ExternalPort)
+		b = wire.AppendString(append(b, `,"external_port_range":`...), p.ExternalPorts().String())
+		b = wire.AppendAddr(append(b, `,"internal_ip_address":`...), p.InternalIPAddress)
+		b = wire.AppendNullable(append(b, `,"internal_port":`...), &p.InternalPort)
+		b = wire.AppendString(append(b, `,"internal_port_range":`...), p.InternalPorts().String())
+		b = wire.AppendString(append(b, `,"internal_port_id":`...), string(p.InternalPortID))
 		b = append(b, '}')
 	}
 	return append(b, ']')

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"neutrino/api/wire"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestAFloatingIPFollowsItsPort(t *testing.T) {
 			t.Errorf("%s finds %d", query, len(got))
 		}
 	}
-	c.get("/v2.0/floatingips?subnet_id="+r.outside).fails(400, typeBadRequest, "invalid attribute for filtering")
+	c.get("/v2.0/floatingips?subnet_id="+r.outside).fails(400, wire.TypeBadRequest, "invalid attribute for filtering")
 	if got := put(`{"description":"d"}`); got["port_id"] != port["id"] || got["description"] != "d" {
 		t.Errorf("a description took the port away: %v", got)
 	}
@@ -80,7 +81,7 @@ func TestWhatAFloatingIPMayBe(t *testing.T) {
 	refused(in+`,"floating_ip_address":null`, 201, alice...)
 	refused(in+`,"fixed_ip_address":"10.0.0.9"`, 400)
 	f := c.floating(r.external, "", alice...)["id"].(string)
-	c.do("PUT", "/v2.0/floatingips/"+f, fmt.Sprintf(`{"floatingip":{"subnet_id":%q}}`, r.outside), alice...).fails(400, typeBadRequest, "read-only attribute subnet_id")
+	c.do("PUT", "/v2.0/floatingips/"+f, fmt.Sprintf(`{"floatingip":{"subnet_id":%q}}`, r.outside), alice...).fails(400, wire.TypeBadRequest, "read-only attribute subnet_id")
 	c.get("/v2.0/floatingips/"+f, "X-Project-Id", "bob", "X-Roles", "member").fails(404, "FloatingIPNotFound", "")
 	for _, p := range c.get("/v2.0/ports?device_owner="+neutrino.OwnerFloatingIP, alice...).list("ports") {
 		t.Errorf("a tenant sees the port of a floating IP: %v", p)
@@ -131,7 +132,7 @@ func TestPortForwardingsBelongToTheirFloatingIP(t *testing.T) {
 			t.Errorf("%q finds %v", query, got)
 		}
 	}
-	c.get(path+"?internal_port=22").fails(400, typeBadRequest, "invalid attribute for filtering")
+	c.get(path+"?internal_port=22").fails(400, wire.TypeBadRequest, "invalid attribute for filtering")
 	got := c.do("PUT", path+"/"+id, `{"port_forwarding":{"external_port":2223}}`).want(200).one()
 	if got["external_port"] != 2223.0 || got["internal_port"] != 22.0 {
 		t.Errorf("%v", got)
@@ -144,8 +145,8 @@ func TestPortForwardingsBelongToTheirFloatingIP(t *testing.T) {
 	c.do("POST", path, body(2223)).want(400)
 	c.portRanges(path, id, body(2300))
 	c.do("POST", path, strings.Replace(body(70000), "ssh", "", 1)).want(400)
-	c.do("POST", path, strings.Replace(body(1), `"tcp"`, `"icmp"`, 1)).fails(400, typeBadRequest, "is not in ['tcp', 'udp', 'sctp', 'dccp']")
-	c.do("POST", path, `{"port_forwarding":{"protocol":"tcp"}}`).fails(400, typeBadRequest, "Required attribute")
+	c.do("POST", path, strings.Replace(body(1), `"tcp"`, `"icmp"`, 1)).fails(400, wire.TypeBadRequest, "is not in ['tcp', 'udp', 'sctp', 'dccp']")
+	c.do("POST", path, `{"port_forwarding":{"protocol":"tcp"}}`).fails(400, wire.TypeBadRequest, "Required attribute")
 	c.do("PATCH", path, "").want(405)
 	c.do("DELETE", path+"/"+id, "").want(204)
 	c.get(path+"/"+id).fails(404, "PortForwardingNotFound", "")

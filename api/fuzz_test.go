@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/url"
+	"neutrino/api/wire"
 	"slices"
 	"strings"
 	"testing"
@@ -77,13 +78,13 @@ func (w wildIDs) drawOf(t *rapid.T, path string) string {
 	return w.draw(t)
 }
 
-func (k *kind[T]) attributeTable() []*attribute { return k.attrs.list }
+func (k *kind[T]) attributeTable() []*wire.Attribute { return k.attrs.List }
 
 func namesOf(r resource) []string {
 	names := []string{"tenant_id", "nonsense", "security_group_rules", "subnets"}
-	if k, ok := r.(interface{ attributeTable() []*attribute }); ok {
+	if k, ok := r.(interface{ attributeTable() []*wire.Attribute }); ok {
 		for _, a := range k.attributeTable() {
-			names = append(names, a.name)
+			names = append(names, a.Name)
 		}
 	}
 	return names
@@ -140,7 +141,7 @@ func drawQuery(t *rapid.T, r resource, ids wildIDs) string {
 	names := append(namesOf(r), "limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields", "fixed_ips", "tags")
 	params := url.Values{}
 	for range rapid.IntRange(0, 4).Draw(t, "parameters") {
-		value := show(wildValue(t, 1))
+		value := wire.Show(wildValue(t, 1))
 		if rapid.Bool().Draw(t, "known") {
 			value = rapid.SampledFrom(append([]string{"asc", "desc", "1", "0", "true", "id", "name", "subnet_id=x",
 				"ip_address=10.0.0.1", "ip_address_substr=1"}, ids.draw(t))).Draw(t, "value")

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"neutrino/api/wire"
 	"strings"
 	"time"
 )
@@ -44,7 +45,7 @@ func (a *api) ready(ctx context.Context) *reply {
 		ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 		defer cancel()
 		if err := a.opts.Ready(ctx); err != nil {
-			b := appendString([]byte(`{"status":"not ready","reason":`), err.Error())
+			b := wire.AppendString([]byte(`{"status":"not ready","reason":`), err.Error())
 			return &reply{status: http.StatusServiceUnavailable, body: append(b, '}')}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"neutrino"
 	"neutrino/api/openapi"
+	"neutrino/api/wire"
 	"neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
@@ -117,7 +118,7 @@ type kind[T any] struct {
 	// members answer for the paths below an item, by their first segment.
 	members map[string]member
 
-	attrs   *attributes
+	attrs   *wire.Attributes
 	columns []column[T]
 }
 
@@ -149,17 +150,17 @@ func (k kind[T]) ready() *kind[T] {
 	if k.key == nil {
 		k.key = k.table.ID
 	}
-	k.attrs = attributesOf[T]()
-	for _, a := range k.attrs.list {
-		col := column[T]{name: a.name, write: func(b []byte, _ view, row *T) []byte {
-			return appendValue(b, a.of(row), a.null)
+	k.attrs = wire.AttributesOf[T]()
+	for _, a := range k.attrs.List {
+		col := column[T]{name: a.Name, write: func(b []byte, _ view, row *T) []byte {
+			return a.Append(b, row)
 		}}
-		if i := k.computedAt(a.name); i >= 0 {
+		if i := k.computedAt(a.Name); i >= 0 {
 			col.write, col.has = k.computed[i].write, k.computed[i].has
 		}
 		k.columns = append(k.columns, col)
 		for alias, name := range k.otherNames() {
-			if name == a.name {
+			if name == a.Name {
 				other := col
 				other.name = alias
 				k.columns = append(k.columns, other)
@@ -167,12 +168,12 @@ func (k kind[T]) ready() *kind[T] {
 		}
 	}
 	for _, col := range k.computed {
-		if k.attrs.byName[col.name] == nil {
+		if k.attrs.ByName[col.name] == nil {
 			k.columns = append(k.columns, col)
 		}
 	}
 	for i := range k.columns {
-		k.columns[i].key = append(appendString(nil, k.columns[i].name), ':')
+		k.columns[i].key = append(wire.AppendString(nil, k.columns[i].name), ':')
 	}
 	return &k
 }
@@ -187,11 +188,11 @@ func (k *kind[T]) otherNames() map[string]string {
 }
 
 // attribute is the one that a client calls so, nil for none.
-func (k *kind[T]) attribute(name string) *attribute {
+func (k *kind[T]) attribute(name string) *wire.Attribute {
 	if a, ok := k.otherNames()[name]; ok {
 		name = a
 	}
-	return k.attrs.byName[name]
+	return k.attrs.ByName[name]
 }
 
 func (k *kind[T]) computedAt(name string) int {
@@ -297,7 +298,7 @@ func (k *kind[T]) list(c *call) (*reply, error) {
 	b := k.wrapMany(v, rows, q.fields)
 	if q.limit > 0 {
 		b = append(b[:len(b)-1], ',')
-		b = append(appendString(b, k.many+"_links"), ':')
+		b = append(wire.AppendString(b, k.many+"_links"), ':')
 		b = append(k.appendLinks(b, c, q, rows), '}')
 	}
 	return &reply{status: http.StatusOK, body: b}, nil
@@ -305,14 +306,14 @@ func (k *kind[T]) list(c *call) (*reply, error) {
 
 // wrapOne writes {"<one>": {…}}.
 func (k *kind[T]) wrapOne(v view, row *T, fields map[string]bool) []byte {
-	b := append(appendString(append(make([]byte, 0, 2048), '{'), k.one), ':')
+	b := append(wire.AppendString(append(make([]byte, 0, 2048), '{'), k.one), ':')
 	return append(k.appendRow(b, v, row, fields), '}')
 }
 
 // wrapMany writes {"<many>": […]}.
 func (k *kind[T]) wrapMany(v view, rows []*T, fields map[string]bool) []byte {
-	b := append(appendString(append(make([]byte, 0, 64+1024*len(rows)), '{'), k.many), ':')
-	b = appendList(b, rows, func(b []byte, row *T) []byte { return k.appendRow(b, v, row, fields) })
+	b := append(wire.AppendString(append(make([]byte, 0, 64+1024*len(rows)), '{'), k.many), ':')
+	b = wire.AppendList(b, rows, func(b []byte, row *T) []byte { return k.appendRow(b, v, row, fields) })
 	return append(b, '}')
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"neutrino/api/wire"
 	"neutrino/store/engine/sqlite"
 )
 
@@ -43,11 +44,11 @@ func TestFiltersOfNetworks(t *testing.T) {
 	if n := len(c.get("/v2.0/networks?name=").list("networks")); n != 1 {
 		t.Errorf("the empty name finds %d", n)
 	}
-	c.get("/v2.0/networks?foo=1").fails(400, typeBadRequest, "['foo'] is invalid attribute for filtering")
-	c.get("/v2.0/networks?foo=1&created_at=2").fails(400, typeBadRequest, "['created_at', 'foo'] is invalid attribute for filtering")
+	c.get("/v2.0/networks?foo=1").fails(400, wire.TypeBadRequest, "['foo'] is invalid attribute for filtering")
+	c.get("/v2.0/networks?foo=1&created_at=2").fails(400, wire.TypeBadRequest, "['created_at', 'foo'] is invalid attribute for filtering")
 	c.get("/v2.0/networks?shared=perhaps").fails(400, "InvalidInput", "perhaps")
 	c.get("/v2.0/networks?mtu=big").fails(400, "InvalidInput", "big")
-	c.get("/v2.0/networks?a=%zz").fails(400, typeBadRequest, "malformed")
+	c.get("/v2.0/networks?a=%zz").fails(400, wire.TypeBadRequest, "malformed")
 }
 
 func TestFiltersOfPorts(t *testing.T) {
@@ -87,8 +88,8 @@ func TestFiltersOfPorts(t *testing.T) {
 	c.get("/v2.0/ports?fixed_ips=10.0.0.1").fails(400, "InvalidInput", "10.0.0.1")
 	c.get("/v2.0/ports?fixed_ips=ip_address=x").fails(400, "InvalidInput", "x")
 	c.get("/v2.0/ports?mac_address=x").fails(400, "InvalidInput", "x")
-	c.get("/v2.0/ports?allowed_address_pairs=x").fails(400, typeBadRequest, "invalid attribute for filtering")
-	c.get("/v2.0/ports?ct_zone=4097").fails(400, typeBadRequest, "invalid attribute for filtering")
+	c.get("/v2.0/ports?allowed_address_pairs=x").fails(400, wire.TypeBadRequest, "invalid attribute for filtering")
+	c.get("/v2.0/ports?ct_zone=4097").fails(400, wire.TypeBadRequest, "invalid attribute for filtering")
 	if got := c.get("/v2.0/subnets?cidr=10.0.0.7/24&shared=false").list("subnets"); len(got) != 1 {
 		t.Errorf("a cidr with host bits finds %d subnets", len(got))
 	}
@@ -136,9 +137,9 @@ func TestSorting(t *testing.T) {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
 	}
-	c.get("/v2.0/networks?sort_key=shared&sort_dir=asc").fails(400, typeBadRequest, "['shared'] is invalid attribute for sort_keys")
-	c.get("/v2.0/networks?sort_key=name").fails(400, typeBadRequest, "The number of sort_keys and sort_dirs must be same")
-	c.get("/v2.0/networks?sort_key=name&sort_dir=up").fails(400, typeBadRequest, "sort_dir")
+	c.get("/v2.0/networks?sort_key=shared&sort_dir=asc").fails(400, wire.TypeBadRequest, "['shared'] is invalid attribute for sort_keys")
+	c.get("/v2.0/networks?sort_key=name").fails(400, wire.TypeBadRequest, "The number of sort_keys and sort_dirs must be same")
+	c.get("/v2.0/networks?sort_key=name&sort_dir=up").fails(400, wire.TypeBadRequest, "sort_dir")
 }
 
 // walk follows links of one relation until there is none or a page is empty.

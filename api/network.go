@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
@@ -60,7 +61,7 @@ func appendSubnetIDs(b []byte, v view, n *neutrino.Network) []byte {
 			b = append(b, ',')
 		}
 		first = false
-		b = appendString(b, string(s.ID))
+		b = wire.AppendString(b, string(s.ID))
 	}
 	return append(b, ']')
 }

@@ -2,13 +2,14 @@ package api
 
 import (
 	"net/url"
+	"neutrino/api/wire"
 	"slices"
 	"strings"
 )
 
 // page is the rows that a list request asks for, in order.
 func (k *kind[T]) page(v view, q *query[T]) ([]*T, error) {
-	if len(q.order) == 1 && q.order[0].attr.name == "id" && !q.order[0].desc {
+	if len(q.order) == 1 && q.order[0].attr.Name == "id" && !q.order[0].desc {
 		q.order = nil // which is the order of a page anyway
 	}
 	var marker *T
@@ -116,7 +117,7 @@ func (t *top[T]) cut() {
 func (k *kind[T]) ordering(q *query[T]) func(a, b *T) int {
 	return func(a, b *T) int {
 		for _, o := range q.order {
-			c := compare(o.attr.of(a), o.attr.of(b))
+			c := wire.Compare(o.attr.Of(a), o.attr.Of(b))
 			if o.desc {
 				c = -c
 			}
@@ -149,9 +150,9 @@ func (k *kind[T]) appendLinks(b []byte, c *call, q *query[T], rows []*T) []byte 
 		params.Set(paramReverse, "True")
 		links = append(links, link{"previous", c.link(params)})
 	}
-	return appendList(b, links, func(b []byte, l link) []byte {
-		b = appendString(append(b, `{"rel":`...), l.rel)
-		return append(appendString(append(b, `,"href":`...), l.href), '}')
+	return wire.AppendList(b, links, func(b []byte, l link) []byte {
+		b = wire.AppendString(append(b, `{"rel":`...), l.rel)
+		return append(wire.AppendString(append(b, `,"href":`...), l.href), '}')
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/auth"
 	"neutrino/intent"
 )
@@ -51,12 +52,12 @@ func (t target[T]) Attr(name string) (string, bool) {
 	if f := t.kind.related[name]; f != nil {
 		return f(t.view, t.row)
 	}
-	a := t.kind.attrs.byName[name]
+	a := t.kind.attrs.ByName[name]
 	if a == nil {
 		return "", false
 	}
-	s := text(a.of(t.row))
-	return s, s != "" || !a.null
+	s := wire.Text(a.Of(t.row))
+	return s, s != "" || !a.Null
 }
 
 // mine is a target that belongs to the project: what is worked out for a caller
@@ -139,13 +140,13 @@ func (k *kind[T]) permitCreate(v view, req *request[T]) error {
 // 1.9): else an attribute could be reset to its default (failures.md, S14).
 func (k *kind[T]) permitAttributes(v view, t target[T], req request[T]) error {
 	rule := req.verb.prefix() + k.ruleName()
-	for _, a := range k.attrs.list {
-		if !req.set[a.name] || req.verb == post && a.isUnset(&req.noun) {
+	for _, a := range k.attrs.List {
+		if !req.set[a.Name] || req.verb == post && a.IsUnset(&req.noun) {
 			continue
 		}
-		names := []string{a.name}
+		names := []string{a.Name}
 		for _, inner := range req.inner {
-			if strings.HasPrefix(inner, a.name+":") {
+			if strings.HasPrefix(inner, a.Name+":") {
 				names = append(names, inner)
 			}
 		}
@@ -163,7 +164,7 @@ func (k *kind[T]) permitAttributes(v view, t target[T], req request[T]) error {
 // rules call them: "fixed_ips:ip_address".
 func innerNames(name string, raw any) []string {
 	var out []string
-	add := func(o object) {
+	add := func(o wire.Object) {
 		for key := range o {
 			if full := name + ":" + key; !slices.Contains(out, full) {
 				out = append(out, full)
@@ -171,11 +172,11 @@ func innerNames(name string, raw any) []string {
 		}
 	}
 	switch v := raw.(type) {
-	case object:
+	case wire.Object:
 		add(v)
 	case []any:
 		for _, item := range v {
-			if o, ok := item.(object); ok {
+			if o, ok := item.(wire.Object); ok {
 				add(o)
 			}
 		}

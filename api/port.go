@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
+	"neutrino/intent/dns"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -18,7 +20,7 @@ const (
 	fixedAddress = "fixed_ips ip_address"
 )
 
-func ports() *kind[neutrino.Port] {
+func ports(config intent.Config) *kind[neutrino.Port] {
 	k := kind[neutrino.Port]{
 		names: names{"port", "ports", "ports", "PortNotFound", "Port %s could not be found."},
 		table: store.Ports,
@@ -51,6 +53,7 @@ func ports() *kind[neutrino.Port] {
 		},
 		computed: []column[neutrino.Port]{
 			{name: "allowed_address_pairs", write: appendPairs},
+			{name: "dns_assignment", write: func(b []byte, v view, p *neutrino.Port) []byte { return appendNames(b, v, config, p) }},
 		},
 		filters: map[string]func(*query[neutrino.Port], []string) error{
 			"fixed_ips":       filterFixedIPs,
@@ -59,6 +62,20 @@ func ports() *kind[neutrino.Port] {
 	}.ready()
 	k.members = map[string]member{"bindings": bindingsOf(k)}
 	return k
+}
+
+// appendNames writes what a port is called in DNS.
+func appendNames(b []byte, v view, config intent.Config, p *neutrino.Port) []byte {
+	n, ok := v.network(p.NetworkID)
+	if !ok {
+		n = &neutrino.Network{}
+	}
+	return wire.AppendList(b, neutrino.AssignDNS(p.FixedIPs, p.DNSName, dns.DomainOf(&config, n, p)), func(b []byte, a neutrino.DNSAssignment) []byte {
+		b = wire.AppendAddr(append(b, `{"ip_address":`...), a.IPAddress)
+		b = wire.AppendString(append(b, `,"hostname":`...), a.Hostname)
+		b = wire.AppendString(append(b, `,"fqdn":`...), a.FQDN)
+		return append(b, '}')
+	})
 }
 
 // reachOfPorts is a project's own ports, and those on its networks.
@@ -75,16 +92,16 @@ func reachOfPorts(v view) []keyed[neutrino.Port] {
 
 // parseHostID takes null as "not bound" (api.md section 3.3).
 func parseHostID(p *neutrino.Port, raw any) error {
-	return decodeText(&attribute{name: "binding:host_id", longest: 255, null: true}, &p.HostID, raw)
+	return wire.DecodeText(&wire.Attribute{Name: "binding:host_id", Longest: 255, Null: true}, &p.HostID, raw)
 }
 
 // appendPairs fills in the port's own MAC where a pair names none.
 func appendPairs(b []byte, _ view, p *neutrino.Port) []byte {
-	return appendList(b, p.AllowedAddressPairs, func(b []byte, pair neutrino.AddressPair) []byte {
+	return wire.AppendList(b, p.AllowedAddressPairs, func(b []byte, pair neutrino.AddressPair) []byte {
 		if pair.MAC.IsZero() {
 			pair.MAC = p.MAC
 		}
-		return appendPair(b, pair)
+		return wire.AppendPair(b, pair)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/store"
 )
 
@@ -34,7 +35,7 @@ type query[T any] struct {
 
 // order is one sort key.
 type order struct {
-	attr *attribute
+	attr *wire.Attribute
 	desc bool
 }
 
@@ -95,7 +96,7 @@ func (k *kind[T]) parseFilters(c *call, q *query[T]) error {
 			continue
 		}
 		a := k.attribute(key)
-		if a == nil || !a.filter {
+		if a == nil || !a.Filter {
 			unknown = append(unknown, "'"+key+"'")
 			continue
 		}
@@ -105,17 +106,17 @@ func (k *kind[T]) parseFilters(c *call, q *query[T]) error {
 	}
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
-		return badRequest("[%s] is invalid attribute for filtering", strings.Join(unknown, ", "))
+		return wire.BadRequest("[%s] is invalid attribute for filtering", strings.Join(unknown, ", "))
 	}
 	return nil
 }
 
 // filterBy adds the filter of one attribute: any of the values.
-func (k *kind[T]) filterBy(c *call, q *query[T], a *attribute, values []string) error {
+func (k *kind[T]) filterBy(c *call, q *query[T], a *wire.Attribute, values []string) error {
 	wanted := make(map[string]bool, len(values))
 	list := make([]string, 0, len(values))
 	for _, value := range values {
-		s, err := a.canonical(value)
+		s, err := canonical(a, value)
 		if err != nil {
 			return err
 		}
@@ -124,53 +125,53 @@ func (k *kind[T]) filterBy(c *call, q *query[T], a *attribute, values []string) 
 			list = append(list, s)
 		}
 	}
-	if rule := "get_" + k.ruleName() + ":" + a.name; c.judge.Has(rule) {
+	if rule := "get_" + k.ruleName() + ":" + a.Name; c.judge.Has(rule) {
 		// What a caller may not see it may not find out by asking, either.
 		q.match = append(q.match, func(v view, row *T) bool { return v.judge.Allows(rule, target[T]{k, v, row}) })
 	}
-	q.keys[a.name] = list
+	q.keys[a.Name] = list
 	q.match = append(q.match, func(v view, row *T) bool {
 		if k.present != nil {
 			row = k.present(v, row)
 		}
-		return wanted[text(a.of(row))]
+		return wanted[wire.Text(a.Of(row))]
 	})
 	return nil
 }
 
 // canonical spells a filter's value as [text] spells the attribute. A value of
 // the right type that no object can have is no error: it finds nothing.
-func (a *attribute) canonical(value string) (string, error) {
-	p := a.scratch()
-	if asString(p) != nil || value == "" {
+func canonical(a *wire.Attribute, value string) (string, error) {
+	p := a.Scratch()
+	if wire.AsString(p) != nil || value == "" {
 		return value, nil
 	}
-	loose := attribute{name: a.name, typ: a.typ, null: true}
-	if err := decodeValue(&loose, p, value); err != nil {
-		return "", neutrino.Invalidf("'%s' is not a value of %s", show(value), a.name)
+	loose := wire.Attribute{Name: a.Name, Type: a.Type, Null: true}
+	if err := wire.Decode(&loose, p, value); err != nil {
+		return "", neutrino.Invalidf("'%s' is not a value of %s", wire.Show(value), a.Name)
 	}
-	return text(p), nil
+	return wire.Text(p), nil
 }
 
 func (k *kind[T]) parseOrder(params url.Values, q *query[T]) error {
 	keys, dirs := params[paramSortKey], params[paramSortDir]
 	if len(keys) != len(dirs) {
-		return badRequest("The number of sort_keys and sort_dirs must be same")
+		return wire.BadRequest("The number of sort_keys and sort_dirs must be same")
 	}
 	var bad []string
 	for i, key := range keys {
 		a := k.attribute(key)
-		if a == nil || !a.sort {
+		if a == nil || !a.Sort {
 			bad = append(bad, "'"+key+"'")
 			continue
 		}
 		if dirs[i] != "asc" && dirs[i] != "desc" {
-			return badRequest("['%s'] is invalid value for sort_dirs, valid value is 'asc' and 'desc'", show(dirs[i]))
+			return wire.BadRequest("['%s'] is invalid value for sort_dirs, valid value is 'asc' and 'desc'", wire.Show(dirs[i]))
 		}
 		q.order = append(q.order, order{attr: a, desc: dirs[i] == "desc"})
 	}
 	if len(bad) > 0 {
-		return badRequest("[%s] is invalid attribute for sort_keys", strings.Join(bad, ", "))
+		return wire.BadRequest("[%s] is invalid attribute for sort_keys", strings.Join(bad, ", "))
 	}
 	return nil
 }
@@ -183,7 +184,7 @@ func parseLimit(values []string) (int, error) {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 {
 		return 0, neutrino.Errorf(neutrino.Invalid, typeBadQuery,
-			"Bad limit request: Limit must be an integer 0 or greater and not '%s'.", show(value))
+			"Bad limit request: Limit must be an integer 0 or greater and not '%s'.", wire.Show(value))
 	}
 	return n, nil
 }

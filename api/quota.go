@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/quota"
 	"neutrino/store"
@@ -63,10 +64,10 @@ func (a *api) listQuotas(c *call) (*reply, error) {
 	}
 	v, config := c.view(), a.svc.Config()
 	rows := slices.Collect(store.All(v.Reader, store.Quotas))
-	b := appendList([]byte(`{"quotas":`), rows, func(b []byte, q *neutrino.Quota) []byte {
+	b := wire.AppendList([]byte(`{"quotas":`), rows, func(b []byte, q *neutrino.Quota) []byte {
 		b = appendLimits(b, quota.Limits(v.Reader, &config, q.ProjectID))
-		b = appendString(append(b[:len(b)-1], `,"tenant_id":`...), q.ProjectID)
-		return append(appendString(append(b, `,"project_id":`...), q.ProjectID), '}')
+		b = wire.AppendString(append(b[:len(b)-1], `,"tenant_id":`...), q.ProjectID)
+		return append(wire.AppendString(append(b, `,"project_id":`...), q.ProjectID), '}')
 	})
 	return &reply{status: http.StatusOK, body: append(b, '}')}, nil
 }
@@ -78,9 +79,9 @@ func (a *api) readQuota(c *call, rest []string) (*reply, error) {
 	if len(rest) == 2 {
 		what = rest[1]
 	} else if project == "tenant" || project == "project" {
-		b := append(appendString([]byte{'{'}, project), `:{`...)
-		b = append(appendString(b, project+"_id"), ':')
-		return &reply{status: http.StatusOK, body: append(appendString(b, c.caller.ProjectID), `}}`...)}, nil
+		b := append(wire.AppendString([]byte{'{'}, project), `:{`...)
+		b = append(wire.AppendString(b, project+"_id"), ':')
+		return &reply{status: http.StatusOK, body: append(wire.AppendString(b, c.caller.ProjectID), `}}`...)}, nil
 	}
 	// The question is whose quota is asked for, not who asks (api.md section 6,
 	// W28). Each project may read its own.
@@ -142,25 +143,25 @@ func limitsIn(text []byte) (map[string]int, quota.Below, error) {
 		switch {
 		case key == quotaForce || key == quotaCheck:
 			var yes bool
-			if err := decodeBool(&yes, raw); err != nil {
+			if err := wire.DecodeBool(&yes, raw); err != nil {
 				return nil, 0, err
 			}
 			if yes && key == quotaForce {
 				below = quota.AllowBelow
 			}
 		case slices.Contains(quota.Resources(), key):
-			n, ok := integer(raw)
+			n, ok := wire.Integer(raw)
 			if !ok || n < neutrino.NoLimit || n > math.MaxInt32 {
-				return nil, 0, badValue(key, "'%s' is not a limit: a whole number from %d (no limit) to %d", show(raw), neutrino.NoLimit, math.MaxInt32)
+				return nil, 0, wire.BadValue(key, "'%s' is not a limit: a whole number from %d (no limit) to %d", wire.Show(raw), neutrino.NoLimit, math.MaxInt32)
 			}
 			limits[key] = int(n)
 		default:
-			unknown = append(unknown, show(key))
+			unknown = append(unknown, wire.Show(key))
 		}
 	}
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
-		return nil, 0, badRequest("Unrecognized attribute(s) '%s'", strings.Join(unknown, ", "))
+		return nil, 0, wire.BadRequest("Unrecognized attribute(s) '%s'", strings.Join(unknown, ", "))
 	}
 	return limits, below, nil
 }
@@ -168,7 +169,7 @@ func limitsIn(text []byte) (map[string]int, quota.Below, error) {
 // resetQuota gives a project the defaults back.
 func (a *api) resetQuota(c *call, project string) (*reply, error) {
 	if len(c.body) > 0 {
-		return nil, badRequest("Request body is not supported in DELETE.")
+		return nil, wire.BadRequest("Request body is not supported in DELETE.")
 	}
 	if !c.judge.Allows("delete_quota", mine(project)) {
 		return nil, forbidden("rule:delete_quota")
@@ -203,7 +204,7 @@ func appendResources(b []byte, value func(b []byte, name string) []byte) []byte 
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = value(append(appendString(b, name), ':'), name)
+		b = value(append(wire.AppendString(b, name), ':'), name)
 	}
 	return append(b, '}')
 }

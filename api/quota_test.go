@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
@@ -90,13 +91,13 @@ func TestAProjectIsGivenLimitsOfItsOwnAndLosesThemAgain(t *testing.T) {
 	c.do("POST", "/v2.0/routers", `{"router":{}}`, as("alice")...).fails(409, "OverQuota", "Quota exceeded for resources: ['router'].")
 	for _, bad := range []string{`{"quota":{"colour":1}}`, `{"quota":{"network":-2}}`, `{"quota":{"network":2147483648}}`,
 		`{"quota":{"network":null}}`, `{"quota":{"network":1.5}}`, `{"quota":{"network":"many"}}`, `{"network":1}`, `{}`, `[`} {
-		put(bad).fails(400, typeBadRequest, "")
+		put(bad).fails(400, wire.TypeBadRequest, "")
 	}
 	put(`{"quota":{"force":"perhaps"}}`).fails(400, "InvalidInput", "")
 
 	c.post("/v2.0/networks", `{"network":{}}`, as("alice")...)
 	c.post("/v2.0/networks", `{"network":{}}`, as("alice")...)
-	put(`{"quota":{"network":1}}`).fails(400, typeBadRequest, "Quota limit 1 of network is below what project alice has already")
+	put(`{"quota":{"network":1}}`).fails(400, wire.TypeBadRequest, "Quota limit 1 of network is below what project alice has already")
 	put(`{"quota":{"network":1,"check_limit":true}}`).want(400)
 	if c.detail("alice", "network", "limit") != 3 {
 		t.Error("a refused change was made")

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/auth"
 )
 
@@ -71,8 +72,8 @@ func (r *report[T]) collection(c *call) (*reply, error) {
 		return nil, err
 	}
 	shown := fieldsOf(c.query)
-	b := append(appendString([]byte{'{'}, r.many), ':')
-	b = appendList(b, rows, func(b []byte, row T) []byte { return r.appendRow(b, row, shown) })
+	b := append(wire.AppendString([]byte{'{'}, r.many), ':')
+	b = wire.AppendList(b, rows, func(b []byte, row T) []byte { return r.appendRow(b, row, shown) })
 	return &reply{status: http.StatusOK, body: append(b, '}')}, nil
 }
 
@@ -88,7 +89,7 @@ func (r *report[T]) item(c *call, id neutrino.ID) (*reply, error) {
 	if !ok || !c.judge.Allows(r.rule, mine(c.caller.ProjectID)) {
 		return nil, r.missing(id)
 	}
-	b := append(appendString([]byte{'{'}, r.names.one), ':')
+	b := append(wire.AppendString([]byte{'{'}, r.names.one), ':')
 	return &reply{status: http.StatusOK, body: append(r.appendRow(b, row, fieldsOf(c.query)), '}')}, nil
 }
 
@@ -108,7 +109,7 @@ func (r *report[T]) filter(params url.Values, rows []T) ([]T, error) {
 	}
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
-		return nil, badRequest("[%s] is invalid attribute for filtering", strings.Join(unknown, ", "))
+		return nil, wire.BadRequest("[%s] is invalid attribute for filtering", strings.Join(unknown, ", "))
 	}
 	return rows, nil
 }
@@ -124,11 +125,11 @@ func (r *report[T]) appendRow(b []byte, row T, shown map[string]bool) []byte {
 			b = append(b, ',')
 		}
 		first = false
-		b = append(appendString(b, f.name), ':')
+		b = append(wire.AppendString(b, f.name), ':')
 		if f.write != nil {
 			b = f.write(b, row)
 		} else {
-			b = appendString(b, f.text(row))
+			b = wire.AppendString(b, f.text(row))
 		}
 	}
 	return append(b, '}')

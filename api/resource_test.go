@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/store"
 )
 
@@ -83,7 +84,7 @@ func TestMembersSeeAndDoLess(t *testing.T) {
 		"(rule:create_network and rule:create_network:shared) is disallowed by policy")
 	c.do("POST", "/v2.0/networks", `{"network":{"shared":false}}`, alice...).want(201)
 	c.do("POST", "/v2.0/networks", `{"network":{"provider:network_type":"gre"}}`, alice...).fails(403, typePolicy, "")
-	c.do("POST", "/v2.0/networks", `{"network":{"project_id":"bob"}}`, alice...).fails(400, typeBadRequest, "other than the authenticated project")
+	c.do("POST", "/v2.0/networks", `{"network":{"project_id":"bob"}}`, alice...).fails(400, wire.TypeBadRequest, "other than the authenticated project")
 	c.do("POST", "/v2.0/networks", `{"network":{"project_id":"alice"}}`, alice...).want(201)
 	c.do("PUT", path, `{"network":{"shared":false}}`, alice...).fails(403, typePolicy, "rule:update_network:shared")
 	c.do("PUT", path, `{"network":{"shared":true}}`).want(200)
@@ -176,7 +177,7 @@ func TestAgentsAndZones(t *testing.T) {
 	if got["admin_state_up"] != false || got["description"] != "d" {
 		t.Errorf("%v", got)
 	}
-	c.do("PUT", "/v2.0/agents/"+string(id), `{"agent":{"host":"x"}}`).fails(400, typeBadRequest, "Cannot update read-only attribute host")
+	c.do("PUT", "/v2.0/agents/"+string(id), `{"agent":{"host":"x"}}`).fails(400, wire.TypeBadRequest, "Cannot update read-only attribute host")
 	want := `{"availability_zones":[{"name":"nova","resource":"network","state":"unavailable"}]}`
 	if got := c.get("/v2.0/availability_zones").want(200).text; got != want {
 		t.Errorf("zones %s", got)
@@ -184,7 +185,7 @@ func TestAgentsAndZones(t *testing.T) {
 	if got := c.get("/v2.0/availability_zones?state=available&fields=name").list("availability_zones"); len(got) != 0 {
 		t.Errorf("zones %v", got)
 	}
-	c.get("/v2.0/availability_zones?x=1").fails(400, typeBadRequest, "invalid attribute for filtering")
+	c.get("/v2.0/availability_zones?x=1").fails(400, wire.TypeBadRequest, "invalid attribute for filtering")
 	c.do("DELETE", "/v2.0/agents/"+string(id), "").want(204)
 	c.get("/v2.0/agents/"+string(id)).fails(404, "AgentNotFound", "")
 }

@@ -14,7 +14,7 @@ func resources(config intent.Config) []resource {
 	return []resource{
 		tagged(n, work.Networks()),
 		tagged(subnets(), work.Subnets()),
-		tagged(ports(), work.Ports()),
+		tagged(ports(config), work.Ports()),
 		tagged(r, work.Routers()),
 		tagged(floatingIPs(), work.FloatingIPs()),
 		tagged(securityGroups(), work.Groups()),

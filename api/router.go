@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -71,29 +72,29 @@ func parseGateway(r *neutrino.Router, raw any) error {
 	if raw == nil {
 		return nil
 	}
-	info, ok := raw.(object)
+	info, ok := raw.(wire.Object)
 	if !ok {
-		return badValue(gatewayInfo, "'%s' is not a dictionary", show(raw))
+		return wire.BadValue(gatewayInfo, "'%s' is not a dictionary", wire.Show(raw))
 	}
 	if len(info) == 0 {
 		return nil
 	}
 	if _, ok := info[gatewayNetwork]; !ok {
-		return badValue(gatewayInfo, "Required key '%s' is missing", gatewayNetwork)
+		return wire.BadValue(gatewayInfo, "Required key '%s' is missing", gatewayNetwork)
 	}
 	g := neutrino.Gateway{EnableSNAT: true}
-	at := &attribute{name: gatewayInfo, uuid: true}
+	at := &wire.Attribute{Name: gatewayInfo, UUID: true}
 	for key, value := range info {
 		var err error
 		switch {
 		case key == gatewayNetwork:
-			err = decodeText(at, (*string)(&g.NetworkID), value)
+			err = wire.DecodeText(at, (*string)(&g.NetworkID), value)
 		case key == gatewaySNAT:
-			err = decodeBool(&g.EnableSNAT, value)
+			err = wire.DecodeBool(&g.EnableSNAT, value)
 		case key == gatewayFixedIPs && value != nil:
-			err = decodeFixedIPs(at, &g.FixedIPs, value)
+			err = wire.DecodeFixedIPs(at, &g.FixedIPs, value)
 		case key != gatewayFixedIPs:
-			err = badValue(gatewayInfo, "Unexpected keys supplied: %s", show(key))
+			err = wire.BadValue(gatewayInfo, "Unexpected keys supplied: %s", wire.Show(key))
 		}
 		if err != nil {
 			return err
@@ -108,9 +109,9 @@ func appendGateway(b []byte, _ view, r *neutrino.Router) []byte {
 	if g == nil {
 		return append(b, "null"...)
 	}
-	b = appendString(append(b, `{"network_id":`...), string(g.NetworkID))
-	b = appendValue(append(b, `,"enable_snat":`...), &g.EnableSNAT, false)
-	b = appendValue(append(b, `,"external_fixed_ips":`...), &g.FixedIPs, false)
+	b = wire.AppendString(append(b, `{"network_id":`...), string(g.NetworkID))
+	b = wire.AppendValue(append(b, `,"enable_snat":`...), &g.EnableSNAT)
+	b = wire.AppendValue(append(b, `,"external_fixed_ips":`...), &g.FixedIPs)
 	return append(b, '}')
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/store"
 )
 
@@ -120,9 +121,9 @@ func TestRouterInterfacesComeAndGo(t *testing.T) {
 	for _, action := range []string{"add_router_interface", "remove_router_interface"} {
 		act(action, `{}`).fails(400, "BadRequest", "Either subnet_id or port_id must be specified")
 		act(action, ``).want(400)
-		act(action, `{"subnet_id":"x"}`).fails(400, typeBadRequest, "'x' is not a valid UUID")
-		act(action, `{"port_id":5}`).fails(400, typeBadRequest, "is not a valid UUID")
-		act(action, `{"subnet":"x"}`).fails(400, typeBadRequest, "Unrecognized attribute(s) 'subnet'")
+		act(action, `{"subnet_id":"x"}`).fails(400, wire.TypeBadRequest, "'x' is not a valid UUID")
+		act(action, `{"port_id":5}`).fails(400, wire.TypeBadRequest, "is not a valid UUID")
+		act(action, `{"subnet":"x"}`).fails(400, wire.TypeBadRequest, "Unrecognized attribute(s) 'subnet'")
 		act(action, fmt.Sprintf(`{"subnet_id":%q}`, sub), "X-Project-Id", "bob", "X-Roles", "member").fails(404, "RouterNotFound", "")
 	}
 	act("add_router_interface", fmt.Sprintf(`{"subnet_id":%q,"port_id":%q}`, sub, sub)).fails(400, "BadRequest", "Cannot specify both")
@@ -182,7 +183,7 @@ func TestRoutesOfARouterAreReplacedOrAddedToAtomically(t *testing.T) {
 		t.Errorf("null left %s", got)
 	}
 	put("", `{"destination":"10.8.0.0/16","nexthop":"192.0.2.1"}`).fails(400, "InvalidRoutes", "")
-	put("/add_extraroutes", `{"destination":"x","nexthop":"10.0.0.8"}`).fails(400, typeBadRequest, "not a valid IP subnet")
+	put("/add_extraroutes", `{"destination":"x","nexthop":"10.0.0.8"}`).fails(400, wire.TypeBadRequest, "not a valid IP subnet")
 	for _, bad := range []string{`{}`, `{"router":{}}`, `{"router":{"routes":[],"name":"x"}}`, `{"routes":[]}`, `[`} {
 		c.do("PUT", path+"/add_extraroutes", bad).want(400)
 	}
@@ -203,10 +204,10 @@ func TestRoutersAreFilteredAndSorted(t *testing.T) {
 		t.Error(got)
 	}
 	for _, bad := range []string{"status=ACTIVE", "external_gateway_info=x", "distributed=true"} {
-		c.get("/v2.0/routers?"+bad).fails(400, typeBadRequest, "invalid attribute for filtering")
+		c.get("/v2.0/routers?"+bad).fails(400, wire.TypeBadRequest, "invalid attribute for filtering")
 	}
-	c.do("POST", "/v2.0/routers", `{"router":{"ha":true}}`).fails(400, typeBadRequest, "Unrecognized attribute(s) 'ha'")
-	c.do("POST", "/v2.0/routers", `{"router":{"routes":[]}}`).fails(400, typeBadRequest, "not allowed in POST")
+	c.do("POST", "/v2.0/routers", `{"router":{"ha":true}}`).fails(400, wire.TypeBadRequest, "Unrecognized attribute(s) 'ha'")
+	c.do("POST", "/v2.0/routers", `{"router":{"routes":[]}}`).fails(400, wire.TypeBadRequest, "not allowed in POST")
 }
 
 // api.md section 2.1: only an external network has is_default.
@@ -234,5 +235,5 @@ func TestSubnetsShowThatTheirNetworkIsExternal(t *testing.T) {
 			t.Errorf("%s finds %v", query, rows)
 		}
 	}
-	c.do("PUT", "/v2.0/subnets/"+inside, `{"subnet":{"router:external":true}}`).fails(400, typeBadRequest, "read-only")
+	c.do("PUT", "/v2.0/subnets/"+inside, `{"subnet":{"router:external":true}}`).fails(400, wire.TypeBadRequest, "read-only")
 }

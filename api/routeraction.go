@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 )
 
@@ -59,14 +60,14 @@ func (k *kind[T]) interfaceAction(rule string, do attach, check func(subnet, por
 
 // namedIDs reads a body that has no wrapping key: ids, and nothing else. What
 // is left out is "".
-func namedIDs(body object, keys ...string) ([]neutrino.ID, error) {
+func namedIDs(body wire.Object, keys ...string) ([]neutrino.ID, error) {
 	ids := make([]neutrino.ID, len(keys))
 	for key, raw := range body {
 		i := slices.Index(keys, key)
 		if i < 0 {
-			return nil, badRequest("Unrecognized attribute(s) '%s'", show(key))
+			return nil, wire.BadRequest("Unrecognized attribute(s) '%s'", wire.Show(key))
 		}
-		if err := decodeText(&attribute{name: key, uuid: true}, (*string)(&ids[i]), raw); err != nil {
+		if err := wire.DecodeText(&wire.Attribute{Name: key, UUID: true}, (*string)(&ids[i]), raw); err != nil {
 			return nil, err
 		}
 	}
@@ -76,13 +77,13 @@ func namedIDs(body object, keys ...string) ([]neutrino.ID, error) {
 // appendInterface writes an interface without a wrapping key, with both names
 // of the project (api.md section 3.5).
 func appendInterface(b []byte, i intent.Interface) []byte {
-	b = appendString(append(b, `{"id":`...), string(i.RouterID))
-	b = appendString(append(b, `,"tenant_id":`...), i.ProjectID)
-	b = appendString(append(b, `,"project_id":`...), i.ProjectID)
-	b = appendString(append(b, `,"port_id":`...), string(i.PortID))
-	b = appendString(append(b, `,"network_id":`...), string(i.NetworkID))
-	b = appendString(append(b, `,"subnet_id":`...), string(i.SubnetID))
-	b = appendValue(append(b, `,"subnet_ids":`...), &i.SubnetIDs, false)
+	b = wire.AppendString(append(b, `{"id":`...), string(i.RouterID))
+	b = wire.AppendString(append(b, `,"tenant_id":`...), i.ProjectID)
+	b = wire.AppendString(append(b, `,"project_id":`...), i.ProjectID)
+	b = wire.AppendString(append(b, `,"port_id":`...), string(i.PortID))
+	b = wire.AppendString(append(b, `,"network_id":`...), string(i.NetworkID))
+	b = wire.AppendString(append(b, `,"subnet_id":`...), string(i.SubnetID))
+	b = wire.AppendValue(append(b, `,"subnet_ids":`...), &i.SubnetIDs)
 	return append(b, '}')
 }
 
@@ -118,11 +119,11 @@ func (k *kind[T]) routesIn(text []byte) ([]neutrino.HostRoute, error) {
 	if err != nil {
 		return nil, err
 	}
-	only, ok := strictKeys(inner, "routes")
+	only, ok := wire.StrictKeys(inner, "routes")
 	if !ok {
-		return nil, badRequest("Invalid input: routes, and only routes, must be specified")
+		return nil, wire.BadRequest("Invalid input: routes, and only routes, must be specified")
 	}
 	var routes []neutrino.HostRoute
-	err = decodeHostRoutes(k.attrs.byName["routes"], &routes, only["routes"])
+	err = wire.DecodeHostRoutes(k.attrs.ByName["routes"], &routes, only["routes"])
 	return routes, err
 }

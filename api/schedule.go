@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/store"
 )
@@ -63,7 +64,7 @@ func (s schedule) assign(c *call, agent neutrino.ID) (*reply, error) {
 	case err != nil:
 		return nil, err
 	case ids[0] == "":
-		return nil, badRequest("Failed to parse request. Required attribute '%s' not specified", s.key)
+		return nil, wire.BadRequest("Failed to parse request. Required attribute '%s' not specified", s.key)
 	}
 	if err := c.allowed("create_" + s.one); err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func (s schedule) assign(c *call, agent neutrino.ID) (*reply, error) {
 
 func (s schedule) unassign(c *call, agent, object neutrino.ID) (*reply, error) {
 	if len(c.body) > 0 {
-		return nil, badRequest("Request body is not supported in DELETE.")
+		return nil, wire.BadRequest("Request body is not supported in DELETE.")
 	}
 	if err := c.allowed("delete_" + s.one); err != nil {
 		return nil, err

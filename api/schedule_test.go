@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/store"
 )
@@ -97,10 +98,10 @@ func TestAnOperatorMovesRoutersAndNetworks(t *testing.T) {
 // refusesSchedules sends what must not work.
 func (c *cloud) refusesSchedules(path, body, key string) {
 	c.t.Helper()
-	c.do("POST", path, `{}`).fails(400, typeBadRequest, key)
-	c.do("POST", path, fmt.Sprintf(`{%q:"x"}`, key)).fails(400, typeBadRequest, "not a valid UUID")
+	c.do("POST", path, `{}`).fails(400, wire.TypeBadRequest, key)
+	c.do("POST", path, fmt.Sprintf(`{%q:"x"}`, key)).fails(400, wire.TypeBadRequest, "not a valid UUID")
 	c.do("POST", path, fmt.Sprintf(`{%q:"11111111-2222-4333-8444-555555555555"}`, key)).want(404)
-	c.do("POST", path, `{"x":"y"}`).fails(400, typeBadRequest, "Unrecognized")
+	c.do("POST", path, `{"x":"y"}`).fails(400, wire.TypeBadRequest, "Unrecognized")
 	c.do("POST", strings.Replace(path, "/agents/", "/agents/0", 1), body).want(404)
 	member := []string{"X-Roles", "member"}
 	c.get(path, member...).fails(403, typePolicy, "rule:get_")
@@ -152,7 +153,7 @@ func TestAddressesAreCounted(t *testing.T) {
 			t.Errorf("%q finds %d, want %d", query, got, want)
 		}
 	}
-	c.get("/v2.0/network-ip-availabilities?x=1").fails(400, typeBadRequest, "['x'] is invalid attribute for filtering")
+	c.get("/v2.0/network-ip-availabilities?x=1").fails(400, wire.TypeBadRequest, "['x'] is invalid attribute for filtering")
 	c.get("/v2.0/network-ip-availabilities?ip_version=5").want(400)
 	c.get("/v2.0/network-ip-availabilities/"+six).fails(404, "NetworkNotFound", "")
 	if got := c.get("/v2.0/network-ip-availabilities", "X-Roles", "member").list("network_ip_availabilities"); len(got) != 0 {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
@@ -120,7 +121,7 @@ func parseProtocol(r *neutrino.SecurityGroupRule, raw any) error {
 		}
 	}
 	return neutrino.Errorf(neutrino.Invalid, "SecurityGroupRuleInvalidProtocol",
-		"Security group rule protocol %s not supported. Only protocol names and integer representations [0 to 255] are supported.", show(raw))
+		"Security group rule protocol %s not supported. Only protocol names and integer representations [0 to 255] are supported.", wire.Show(raw))
 }
 
 // parseEtherType takes the family in any case.
@@ -133,7 +134,7 @@ func parseEtherType(r *neutrino.SecurityGroupRule, raw any) error {
 		}
 	}
 	return neutrino.Errorf(neutrino.Invalid, "SecurityGroupRuleInvalidEtherType",
-		"Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6'].", show(raw))
+		"Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6'].", wire.Show(raw))
 }
 
 // parsePortValue takes a number or its text; null is unset.
@@ -141,10 +142,10 @@ func parsePortValue(p **int, raw any) error {
 	if raw == nil {
 		return nil
 	}
-	n, ok := integer(raw)
+	n, ok := wire.Integer(raw)
 	if !ok || n < 0 || n > 65535 {
 		return neutrino.Errorf(neutrino.Invalid, "SecurityGroupInvalidPortValue",
-			"Invalid value for port %s", show(raw))
+			"Invalid value for port %s", wire.Show(raw))
 	}
 	small := int(n)
 	*p = &small

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/auth"
 )
 
@@ -68,7 +69,7 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, id string) (rep *re
 			return
 		}
 		a.opts.Log.Error("request failed: panic", "request_id", id, "panic", p, "stack", string(debug.Stack()))
-		rep = errorReply(neutrino.Errorf(neutrino.Internal, typeInternal, "panic"))
+		rep = errorReply(neutrino.Errorf(neutrino.Internal, wire.TypeInternal, "panic"))
 	}()
 	c, err := a.newCall(w, r, id)
 	if err == nil {
@@ -125,7 +126,7 @@ func bodyError(err error) error {
 		return &httpError{http.StatusRequestEntityTooLarge, typeTooLarge,
 			"Request is too large: the limit is " + strconv.FormatInt(large.Limit, 10) + " bytes."}
 	}
-	return badRequest("The request body could not be read")
+	return wire.BadRequest("The request body could not be read")
 }
 
 // unauthorized is the 401, in the form of Keystone's middleware (api.md section

@@ -5,6 +5,7 @@ import (
 
 	"neutrino"
 	"neutrino/api/openapi"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
@@ -46,7 +47,7 @@ func (f fact[T]) filter(q *query[T], values []string) error {
 	wanted := map[bool]bool{}
 	for _, value := range values {
 		var on bool
-		if err := decodeBool(&on, value); err != nil {
+		if err := wire.DecodeBool(&on, value); err != nil {
 			return err
 		}
 		wanted[on] = true

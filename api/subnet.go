@@ -2,6 +2,7 @@ package api
 
 import (
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/subnetpool"
 	"neutrino/intent/work"
@@ -47,7 +48,7 @@ func parseSubnetPool(s *neutrino.Subnet, raw any) error {
 	if raw == "prefix_delegation" {
 		return neutrino.Invalidf("subnetpool_id: prefix delegation is not supported, name a subnet pool")
 	}
-	return decodeText(&attribute{name: "subnetpool_id", uuid: true, null: true}, (*string)(&s.SubnetPoolID), raw)
+	return wire.DecodeText(&wire.Attribute{Name: "subnetpool_id", UUID: true, Null: true}, (*string)(&s.SubnetPoolID), raw)
 }
 
 // The values that a POST of a subnet takes and that no answer shows.

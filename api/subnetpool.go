@@ -6,6 +6,7 @@ import (
 
 	"neutrino"
 	"neutrino/api/openapi"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/addressscope"
 	"neutrino/intent/rbac"
@@ -51,7 +52,7 @@ func subnetPools() *kind[neutrino.SubnetPool] {
 // T7).
 func lengthColumn(name string, of func(*neutrino.SubnetPool) int) column[neutrino.SubnetPool] {
 	return column[neutrino.SubnetPool]{name: name, form: openapi.Of("string"), write: func(b []byte, _ view, p *neutrino.SubnetPool) []byte {
-		return appendString(b, strconv.Itoa(of(p)))
+		return wire.AppendString(b, strconv.Itoa(of(p)))
 	}}
 }
 
@@ -66,17 +67,17 @@ func (k *kind[T]) prefixAction(rule string, do func(*intent.Tx, neutrino.ID, []n
 		if err != nil {
 			return nil, err
 		}
-		only, ok := strictKeys(body, "prefixes")
+		only, ok := wire.StrictKeys(body, "prefixes")
 		if !ok {
-			return nil, badRequest("Invalid input: prefixes, and only prefixes, must be specified")
+			return nil, wire.BadRequest("Invalid input: prefixes, and only prefixes, must be specified")
 		}
 		var list []netip.Prefix
-		if err := decodeValue(&attribute{name: "prefixes"}, &list, only["prefixes"]); err != nil {
+		if err := wire.Decode(&wire.Attribute{Name: "prefixes"}, &list, only["prefixes"]); err != nil {
 			return nil, err
 		}
 		return k.action(c, id, rule, func(_ view, tx *intent.Tx) ([]byte, error) {
 			now, err := do(tx, id, list)
-			return append(appendValue([]byte(`{"prefixes":`), &now, false), '}'), err
+			return append(wire.AppendValue([]byte(`{"prefixes":`), &now), '}'), err
 		})
 	}
 	return member{answer, []route{{"PUT", "", rule}}}
@@ -96,7 +97,7 @@ func (k *kind[T]) onboardAction() member {
 		}
 		ids, err := namedIDs(body, "network_id")
 		if err == nil && ids[0] == "" {
-			err = badRequest("network_id must be specified")
+			err = wire.BadRequest("network_id must be specified")
 		}
 		if err != nil {
 			return nil, err
@@ -106,7 +107,7 @@ func (k *kind[T]) onboardAction() member {
 			if err != nil {
 				return nil, err
 			}
-			return append(appendValue([]byte(`{"prefixes":`), &p.Prefixes, false), '}'), nil
+			return append(wire.AppendValue([]byte(`{"prefixes":`), &p.Prefixes), '}'), nil
 		})
 	}
 	return member{answer, []route{{"PUT", "", rule}}}
@@ -137,6 +138,6 @@ func scopeColumn(name string, version int) column[neutrino.Network] {
 		if !ok {
 			return append(b, "null"...)
 		}
-		return appendString(b, string(a.ID))
+		return wire.AppendString(b, string(a.ID))
 	}}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/tag"
 	"neutrino/intent/work"
@@ -67,7 +68,7 @@ func (t tags[T, P]) answer(c *call, id neutrino.ID, rest []string) (*reply, erro
 		return t.get(c, id, rest)
 	}
 	if c.method == http.MethodDelete && len(c.body) > 0 {
-		return nil, badRequest("Request body is not supported in DELETE.")
+		return nil, wire.BadRequest("Request body is not supported in DELETE.")
 	}
 	edit, err := editOf(c, rest)
 	if err != nil {
@@ -152,7 +153,7 @@ func tagsIn(text []byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	only, ok := strictKeys(body, tagsMember)
+	only, ok := wire.StrictKeys(body, tagsMember)
 	if !ok {
 		return nil, neutrino.Invalidf("'tags', and only 'tags', must be in the body")
 	}
@@ -163,12 +164,12 @@ func tagsIn(text []byte) ([]string, error) {
 func tagList(raw any) ([]string, error) {
 	items, ok := raw.([]any)
 	if !ok {
-		return nil, neutrino.Invalidf("'%s' is not a list of tags", show(raw))
+		return nil, neutrino.Invalidf("'%s' is not a list of tags", wire.Show(raw))
 	}
 	list := make([]string, len(items))
 	for i, item := range items {
 		if list[i], ok = item.(string); !ok {
-			return nil, neutrino.Invalidf("'%s' is not a valid tag, which is a string", show(item))
+			return nil, neutrino.Invalidf("'%s' is not a valid tag, which is a string", wire.Show(item))
 		}
 	}
 	return list, tag.Check(list)
@@ -181,7 +182,7 @@ func parsePortTags(p *neutrino.Port, raw any) (err error) {
 }
 
 func appendTags(list []string) []byte {
-	return append(appendList([]byte(`{"tags":`), list, appendString), '}')
+	return append(wire.AppendList([]byte(`{"tags":`), list, wire.AppendString), '}')
 }
 
 // filter keeps the objects whose tags are, or are not, as has says.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"neutrino/api/wire"
 	"neutrino/auth"
 )
 
@@ -76,7 +77,7 @@ func TestTagsOfEveryKindOfObject(t *testing.T) {
 			c.do("DELETE", at+"/tags/red", "", as("alice")...).fails(404, "TagNotFound", "red")
 			c.do("PUT", at+"/tags/red", "", append(as("alice"), "If-Match", "revision_number=9999")...).want(412)
 			c.do("PUT", at, fmt.Sprintf(`{%q:{"tags":["x"]}}`, strings.ReplaceAll(strings.TrimSuffix(path, "s"), "-", "_")), as("alice")...).
-				fails(400, typeBadRequest, "read-only attribute tags")
+				fails(400, wire.TypeBadRequest, "read-only attribute tags")
 			if _, after := c.tagsOf(at); after != revision {
 				t.Error("a refused request bumped the object")
 			}
@@ -95,7 +96,7 @@ func TestBadTagsAreRefused(t *testing.T) {
 		{``, "InvalidInput"}, {`{}`, "InvalidInput"}, {`{"tag":["a"]}`, "InvalidInput"}, {`{"tags":["a"],"x":1}`, "InvalidInput"},
 		{`{"tags":null}`, "InvalidInput"}, {`{"tags":"a"}`, "InvalidInput"}, {`{"tags":[1]}`, "InvalidInput"}, {`{"tags":[null]}`, "InvalidInput"},
 		{`{"tags":["a","a"]}`, "InvalidInput"}, {`{"tags":["` + strings.Repeat("é", 256) + `"]}`, "InvalidInput"},
-		{`{"tags":[` + strings.Join(fifty, ",") + `,"more"]}`, "BadRequest"}, {`[`, typeBadRequest},
+		{`{"tags":[` + strings.Join(fifty, ",") + `,"more"]}`, "BadRequest"}, {`[`, wire.TypeBadRequest},
 	} {
 		for _, method := range []string{"PUT", "POST"} {
 			c.do(method, at, row.body).fails(400, row.typ, "")
@@ -114,7 +115,7 @@ func TestBadTagsAreRefused(t *testing.T) {
 	c.get("/v2.0/networks/none/tags").fails(404, "TagResourceNotFound", "Resource networks none could not be found.")
 	c.do("PUT", "/v2.0/networks/none/tags/a", "").fails(404, "TagResourceNotFound", "none")
 	c.get("/v2.0/agents/none/tags").want(404)
-	c.do("POST", "/v2.0/networks", `{"network":{"tags":["a"]}}`).fails(400, typeBadRequest, "Attribute 'tags' not allowed in POST")
+	c.do("POST", "/v2.0/networks", `{"network":{"tags":["a"]}}`).fails(400, wire.TypeBadRequest, "Attribute 'tags' not allowed in POST")
 }
 
 func TestFiltersOfTags(t *testing.T) {
@@ -145,7 +146,7 @@ func TestFiltersOfTags(t *testing.T) {
 			t.Errorf("%s: %s, want %s", query, names, want)
 		}
 	}
-	c.get("/v2.0/security-group-rules?tags=red").fails(400, typeBadRequest, "['tags'] is invalid attribute for filtering")
+	c.get("/v2.0/security-group-rules?tags=red").fails(400, wire.TypeBadRequest, "['tags'] is invalid attribute for filtering")
 }
 
 func TestPortsAreTaggedWhenTheyAreMade(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -46,7 +47,7 @@ func ipAvailabilities() *report[networkUse] {
 		field[networkUse]{name: "total_ips", write: func(b []byte, u networkUse) []byte { return u.total.Append(b, 10) }},
 		field[networkUse]{name: "used_ips", write: func(b []byte, u networkUse) []byte { return strconv.AppendInt(b, u.used, 10) }},
 		field[networkUse]{name: "subnet_ip_availability", write: func(b []byte, u networkUse) []byte {
-			return appendList(b, u.subnets, appendSubnetUse)
+			return wire.AppendList(b, u.subnets, appendSubnetUse)
 		}})
 	return &report[networkUse]{
 		names: names{"network_ip_availability", "network_ip_availabilities", "network-ip-availabilities",
@@ -65,7 +66,7 @@ func ipAvailabilities() *report[networkUse] {
 func networkUses(v view, params url.Values) ([]networkUse, error) {
 	version := params.Get(paramIPVersion)
 	if version != "" && version != "4" && version != "6" {
-		return nil, neutrino.Invalidf("'%s' is not a value of %s", show(version), paramIPVersion)
+		return nil, neutrino.Invalidf("'%s' is not a value of %s", wire.Show(version), paramIPVersion)
 	}
 	var out []networkUse
 	for n := range store.All(v.Reader, store.Networks) {
@@ -108,9 +109,9 @@ func poolSize(p neutrino.Pool) *big.Int {
 }
 
 func appendSubnetUse(b []byte, u subnetUse) []byte {
-	b = appendString(append(b, `{"subnet_id":`...), string(u.subnet.ID))
-	b = appendString(append(b, `,"subnet_name":`...), u.subnet.Name)
-	b = appendPrefix(append(b, `,"cidr":`...), u.subnet.CIDR)
+	b = wire.AppendString(append(b, `{"subnet_id":`...), string(u.subnet.ID))
+	b = wire.AppendString(append(b, `,"subnet_name":`...), u.subnet.Name)
+	b = wire.AppendPrefix(append(b, `,"cidr":`...), u.subnet.CIDR)
 	b = strconv.AppendInt(append(b, `,"ip_version":`...), int64(u.subnet.IPVersion), 10)
 	b = u.total.Append(append(b, `,"total_ips":`...), 10)
 	b = strconv.AppendInt(append(b, `,"used_ips":`...), u.used, 10)

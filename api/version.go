@@ -1,6 +1,9 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+	"neutrino/api/wire"
+)
 
 // versions answers /: the one version there is (api.md section 1.1).
 func (a *api) versions(c *call) (*reply, error) {
@@ -8,7 +11,7 @@ func (a *api) versions(c *call) (*reply, error) {
 		return nil, notAllowed(c.method, http.MethodGet)
 	}
 	b := append([]byte(nil), `{"versions":[{"id":"v2.0","status":"CURRENT","links":[{"rel":"self","href":`...)
-	b = appendString(b, c.base+"/v2.0/")
+	b = wire.AppendString(b, c.base+"/v2.0/")
 	return &reply{status: http.StatusOK, body: append(b, `}]}]}`...)}, nil
 }
 
@@ -17,12 +20,12 @@ func (a *api) roots(c *call) (*reply, error) {
 	if c.method != http.MethodGet {
 		return nil, notAllowed(c.method, http.MethodGet)
 	}
-	b := appendList([]byte(`{"resources":`), a.order, func(b []byte, r resource) []byte {
+	b := wire.AppendList([]byte(`{"resources":`), a.order, func(b []byte, r resource) []byte {
 		n := r.called()
-		b = appendString(append(b, `{"name":`...), n.one)
-		b = appendString(append(b, `,"collection":`...), n.many)
+		b = wire.AppendString(append(b, `{"name":`...), n.one)
+		b = wire.AppendString(append(b, `,"collection":`...), n.many)
 		b = append(b, `,"links":[{"rel":"self","href":`...)
-		return append(appendString(b, c.base+"/v2.0/"+n.path), `}]}`...)
+		return append(wire.AppendString(b, c.base+"/v2.0/"+n.path), `}]}`...)
 	})
 	return &reply{status: http.StatusOK, body: append(b, '}')}, nil
 }

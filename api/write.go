@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/intent"
 )
 
@@ -46,15 +47,15 @@ func (k *kind[T]) post(c *call) (*reply, error) {
 }
 
 // postRequests decodes the objects of a POST and checks who may send what.
-func (k *kind[T]) postRequests(c *call, body object, bulk bool) ([]*request[T], error) {
-	var items []object
+func (k *kind[T]) postRequests(c *call, body wire.Object, bulk bool) ([]*request[T], error) {
+	var items []wire.Object
 	var err error
 	switch {
 	case !bulk:
-		items = make([]object, 1)
+		items = make([]wire.Object, 1)
 		items[0], err = unwrapOne(body, k.one)
 	case c.api.opts.RefuseBulk:
-		return nil, badRequest("Bulk operation not supported")
+		return nil, wire.BadRequest("Bulk operation not supported")
 	default:
 		items, err = unwrapMany(body, k.one, k.many)
 	}
@@ -76,14 +77,14 @@ func (k *kind[T]) postRequests(c *call, body object, bulk bool) ([]*request[T], 
 // ownedBy gives an object that names no project to the caller's, and refuses
 // another's.
 func (k *kind[T]) ownedBy(caller intent.Caller, req *request[T]) error {
-	a := k.attrs.byName["project_id"]
+	a := k.attrs.ByName["project_id"]
 	switch {
 	case a == nil:
 		return nil
-	case req.set[a.name]:
-		return caller.MayName(*asString(a.of(&req.noun)))
+	case req.set[a.Name]:
+		return caller.MayName(*wire.AsString(a.Of(&req.noun)))
 	}
-	*asString(a.of(&req.noun)) = caller.ProjectID
+	*wire.AsString(a.Of(&req.noun)) = caller.ProjectID
 	return nil
 }
 
@@ -161,16 +162,16 @@ func (k *kind[T]) put(c *call, id neutrino.ID) (*reply, error) {
 
 // apply writes the named attributes of a request over an object.
 func (k *kind[T]) apply(row *T, req *request[T]) {
-	for _, a := range k.attrs.list {
-		if req.set[a.name] {
-			a.copyTo(row, &req.noun)
+	for _, a := range k.attrs.List {
+		if req.set[a.Name] {
+			a.CopyTo(row, &req.noun)
 		}
 	}
 }
 
 func (k *kind[T]) delete(c *call, id neutrino.ID) (*reply, error) {
 	if len(c.body) > 0 {
-		return nil, badRequest("Request body is not supported in DELETE.")
+		return nil, wire.BadRequest("Request body is not supported in DELETE.")
 	}
 	match, err := ifMatch(c.header)
 	if err != nil {
@@ -198,7 +199,7 @@ func (k *kind[T]) delete(c *call, id neutrino.ID) (*reply, error) {
 
 // checkRevision compares an object with the revision that the client has seen.
 func checkRevision(row any, match *int64) error {
-	if std, ok := standardOf(row); ok && match != nil {
+	if std, ok := wire.StandardOf(row); ok && match != nil {
 		return intent.CheckRevision(std, *match)
 	}
 	return nil

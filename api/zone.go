@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/api/wire"
 	"neutrino/store"
 )
 
@@ -62,5 +63,5 @@ func appendHostZones(b []byte, v view, agentType string, hosts []string) []byte 
 		}
 	}
 	slices.Sort(names)
-	return appendList(b, slices.Compact(names), appendString)
+	return wire.AppendList(b, slices.Compact(names), wire.AppendString)
 }

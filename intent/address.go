@@ -30,6 +30,9 @@ type addressing struct {
 // each subnet where instances make their own (api.md section 3.3).
 func defaultAddresses(tx *Tx, p *neutrino.Port) error {
 	a := &addressing{tx: tx, port: p, subnets: subnetsOf(tx, p.NetworkID)}
+	if len(a.subnets) > 0 && len(serving(a.subnets, p.DeviceOwner)) == 0 {
+		return noService(p.NetworkID, p.DeviceOwner)
+	}
 	for _, version := range []int{4, 6} {
 		if err := a.oneOf(version); err != nil {
 			return err
@@ -97,7 +100,7 @@ func (a *addressing) resolveOne(f neutrino.FixedIP) (wanted, error) {
 		return w, neutrino.Invalidf("'%s' is not a valid IP address", w.ip)
 	}
 	for _, s := range a.subnets {
-		if f.SubnetID == s.ID || f.SubnetID == "" && w.ip.IsValid() && s.CIDR.Contains(w.ip) {
+		if f.SubnetID == s.ID || f.SubnetID == "" && w.ip.IsValid() && s.CIDR.Contains(w.ip) && s.Serves(a.port.DeviceOwner) {
 			w.subnet = s
 		}
 	}
@@ -161,11 +164,16 @@ func (a *addressing) keep(w wanted) bool {
 	return true
 }
 
+// keeps reports whether the port has an address of the subnet that it may keep.
+func (a *addressing) keeps(s *neutrino.Subnet) bool {
+	return slices.ContainsFunc(a.kept, func(f neutrino.FixedIP) bool { return f.SubnetID == s.ID })
+}
+
 // oneOf adds a free address of the first subnet of the family that has one. A
 // gateway may choose in subnets where others make their own.
 func (a *addressing) oneOf(version int) error {
 	any := false
-	for _, s := range a.subnets {
+	for _, s := range serving(a.subnets, a.port.DeviceOwner) {
 		if s.IPVersion != version || s.IsAutoAddress() && a.port.DeviceOwner != neutrino.OwnerGateway {
 			continue
 		}
@@ -187,7 +195,8 @@ func (a *addressing) oneOf(version int) error {
 func (a *addressing) finish() error {
 	for _, s := range a.subnets {
 		has := slices.ContainsFunc(a.got, func(f neutrino.FixedIP) bool { return f.SubnetID == s.ID })
-		if !s.IsAutoAddress() || has || isRouterOwner(a.port.DeviceOwner) {
+		stays := s.Serves(a.port.DeviceOwner) || a.keeps(s)
+		if !s.IsAutoAddress() || has || !stays || isRouterOwner(a.port.DeviceOwner) {
 			continue
 		}
 		ip, err := a.take(wanted{subnet: s})

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/dns"
 	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/subnetpool"
@@ -40,6 +41,9 @@ func CreateNetwork(tx *Tx, n neutrino.Network, set neutrino.Fields) (*neutrino.N
 		n.PortSecurityEnabled = true
 	}
 	if err := checkZones(tx, n.AvailabilityZoneHints, neutrino.AgentDHCP); err != nil {
+		return nil, err
+	}
+	if err := dns.Network(&n); err != nil {
 		return nil, err
 	}
 	if err := takeSegment(tx, &n); err != nil {
@@ -127,6 +131,9 @@ func UpdateNetwork(tx *Tx, id neutrino.ID, change func(*neutrino.Network) error,
 	n.External = work.IsExternal(tx.Tx, id)
 	was := n
 	if err := change(&n); err != nil {
+		return nil, err
+	}
+	if err := dns.Network(&n); err != nil {
 		return nil, err
 	}
 	if err := closeNetwork(tx, &was, &n); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent/binding"
+	"neutrino/intent/dns"
 	"neutrino/intent/quota"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -60,6 +61,9 @@ func CreatePort(tx *Tx, port neutrino.Port, set neutrino.Fields) (*neutrino.Port
 		p.AdminStateUp = true
 	}
 	if err := checkPortTexts(p); err != nil {
+		return nil, err
+	}
+	if err := dns.Port(tx.Config, n, p); err != nil {
 		return nil, err
 	}
 	if err := checkNewDevice(tx, p); err != nil {
@@ -133,6 +137,11 @@ func UpdatePort(tx *Tx, id neutrino.ID, change func(*neutrino.Port) error, set n
 	}
 	if err := checkPortTexts(p); err != nil {
 		return nil, err
+	}
+	if set.Has("dns_name") || set.Has("dns_domain") {
+		if err := dns.Port(tx.Config, n, p); err != nil {
+			return nil, err
+		}
 	}
 	if err := changeDevice(tx, old, p); err != nil {
 		return nil, err

@@ -88,6 +88,9 @@ func fillSubnet(tx *Tx, s *neutrino.Subnet, set neutrino.Fields) error {
 // checkSubnetLists checks pools, name servers and routes, and puts the pools
 // into their stored form.
 func checkSubnetLists(tx *Tx, s *neutrino.Subnet) error {
+	if err := checkServiceTypes(s); err != nil {
+		return err
+	}
 	if err := checkPools(s); err != nil {
 		return err
 	}
@@ -112,6 +115,7 @@ func UpdateSubnet(tx *Tx, id neutrino.ID, change func(*neutrino.Subnet) error, s
 	s.AllocationPools = slices.Clone(old.AllocationPools)
 	s.DNSNameservers = slices.Clone(old.DNSNameservers)
 	s.HostRoutes = slices.Clone(old.HostRoutes)
+	s.ServiceTypes = slices.Clone(old.ServiceTypes)
 	if err := change(&s); err != nil {
 		return nil, err
 	}
@@ -197,7 +201,8 @@ func bumpNetwork(tx *Tx, n *neutrino.Network) *neutrino.Network {
 // itself in a new subnet. DHCP ports get theirs with the others of DHCP.
 func addAutoAddresses(tx *Tx, s *neutrino.Subnet) error {
 	for _, old := range slices.Collect(store.By(tx.Tx, store.PortsByNetwork, string(s.NetworkID))) {
-		if isRouterOwner(old.DeviceOwner) || old.DeviceOwner == neutrino.OwnerDHCP || old.DeviceOwner == neutrino.OwnerFloatingIP {
+		if isRouterOwner(old.DeviceOwner) || old.DeviceOwner == neutrino.OwnerDHCP || old.DeviceOwner == neutrino.OwnerFloatingIP ||
+			!s.Serves(old.DeviceOwner) {
 			continue
 		}
 		p := editPort(tx, old)

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -53,6 +54,7 @@ type client struct {
 	mac     neutrino.MAC
 	ips     []neutrino.FixedIP
 	options []neutrino.DHCPOption
+	names   []neutrino.DNSAssignment // of ips, in their order
 }
 
 // clients are the ports of each network that a DHCP server writes down.
@@ -65,11 +67,16 @@ func (b *builder) clients() map[neutrino.ID][]client {
 		}
 		out[network] = append(out[network], c)
 	}
+	named := func(network neutrino.ID, ips []neutrino.FixedIP, own [2]string) []neutrino.DNSAssignment {
+		return neutrino.AssignDNS(ips, own[0], cmp.Or(own[1], b.view.Networks[network].DNSDomain, b.config.DHCP.DNSDomain))
+	}
 	for id, p := range b.view.Ports {
-		add(p.NetworkID, p.DeviceOwner, client{id, p.MAC, p.FixedIPs, p.ExtraDHCPOpts})
+		add(p.NetworkID, p.DeviceOwner, client{id, p.MAC, p.FixedIPs, p.ExtraDHCPOpts,
+			named(p.NetworkID, p.FixedIPs, [...]string{p.DNSName, p.DNSDomain})})
 	}
 	for id, n := range b.view.Neighbours {
-		add(n.NetworkID, n.DeviceOwner, client{id, n.MAC, n.FixedIPs, n.ExtraDHCPOpts})
+		add(n.NetworkID, n.DeviceOwner, client{id, n.MAC, n.FixedIPs, n.ExtraDHCPOpts,
+			named(n.NetworkID, n.FixedIPs, [...]string{n.DNSName, n.DNSDomain})})
 	}
 	for _, cs := range out {
 		slices.SortFunc(cs, func(a, b client) int { return strings.Compare(string(a.id), string(b.id)) })
@@ -251,7 +258,12 @@ func (d *server) arguments() []string {
 	for _, s := range c.DNSServers {
 		a = append(a, "--server="+s)
 	}
-	return append(a, "--domain="+c.DNSDomain)
+	return append(a, "--domain="+d.domain())
+}
+
+// domain is what the network's clients are told that their domain is.
+func (d *server) domain() string {
+	return strings.TrimSuffix(cmp.Or(d.network.DNSDomain, d.config.DHCP.DNSDomain), ".")
 }
 
 // netmask is an IPv4 prefix's mask in dotted form.

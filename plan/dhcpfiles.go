@@ -9,10 +9,8 @@ import (
 	"neutrino"
 )
 
-// hostname is an address's name without the domain: host-10-1-0-2.
-func hostname(ip netip.Addr) string {
-	return "host-" + strings.NewReplacer(".", "-", ":", "-").Replace(ip.String())
-}
+// bareName is a name as dnsmasq's files have it: without the dot at its end.
+func bareName(name string) string { return strings.TrimSuffix(name, ".") }
 
 // hosts is the file of dataplane.md section 4.3: which MAC gets which address.
 // tagged is true when a line sets a tag.
@@ -27,9 +25,9 @@ func (d *server) hosts() (content string, tagged bool) {
 		if own, _ := splitOptions(c.options); len(own) > 0 {
 			tag, tagged = ",set:port-"+string(c.id), true
 		}
-		for _, ip := range c.ips {
+		for i, ip := range c.ips {
 			s, ok := served[ip.SubnetID]
-			name := hostname(ip.IPAddress) + "." + d.config.DHCP.DNSDomain
+			name := bareName(c.names[i].FQDN)
 			switch {
 			case !ok:
 			case s.IsAutoAddress() && tag == "":
@@ -57,7 +55,7 @@ func clientID(c client) string {
 // from the options that belong into the options file.
 func splitOptions(all []neutrino.DHCPOption) (options []neutrino.DHCPOption, clientID string) {
 	for _, o := range all {
-		if o.Name == "client-id" || o.Name == "61" {
+		if o.IsClientID() {
 			clientID = o.Value
 		} else {
 			options = append(options, o)
@@ -71,9 +69,12 @@ func splitOptions(all []neutrino.DHCPOption) (options []neutrino.DHCPOption, cli
 func (d *server) addnHosts() string {
 	var lines []string
 	for _, c := range d.clients {
-		for _, ip := range c.ips {
-			name := hostname(ip.IPAddress)
-			lines = append(lines, fmt.Sprintf("%s\t%s.%s %s", ip.IPAddress, name, d.config.DHCP.DNSDomain, name))
+		for _, name := range c.names {
+			line := fmt.Sprintf("%s\t%s", name.IPAddress, bareName(name.FQDN))
+			if short := bareName(name.Hostname); short != bareName(name.FQDN) {
+				line += " " + short
+			}
+			lines = append(lines, line)
 		}
 	}
 	return joinLines(lines)
@@ -107,7 +108,7 @@ func (d *server) options() string {
 		tag := "tag:subnet-" + string(s.ID) + ","
 		lines = append(lines, prefixed(tag, d.nameservers(s))...)
 		if s.IPVersion == 6 {
-			lines = append(lines, tag+"option6:domain-search,"+d.config.DHCP.DNSDomain)
+			lines = append(lines, tag+"option6:domain-search,"+d.domain())
 			continue
 		}
 		if routes := d.routes(s); len(routes) > 0 {
@@ -214,7 +215,7 @@ func (d *server) clientOptions(c client) []string {
 	options, _ := splitOptions(c.options)
 	var out []string
 	for _, o := range options {
-		if !has[o.IPVersion] {
+		if !has[o.IPVersion] || !o.Fits() {
 			continue
 		}
 		kind := "option:"

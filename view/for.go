@@ -218,7 +218,7 @@ func network(n *neutrino.Network) neutrino.Network {
 
 func subnet(s *neutrino.Subnet) neutrino.Subnet {
 	c := *s
-	c.Name, c.AllocationPools, c.Standard, c.Tags = "", nil, neutrino.Standard{}, nil
+	c.Name, c.AllocationPools, c.ServiceTypes, c.Standard, c.Tags = "", nil, nil, neutrino.Standard{}, nil
 	return c
 }
 
@@ -284,6 +284,6 @@ func neighbour(p *neutrino.Port) Neighbour {
 	return Neighbour{
 		ID: p.ID, NetworkID: p.NetworkID, MAC: p.MAC, FixedIPs: p.FixedIPs,
 		AllowedAddressPairs: p.AllowedAddressPairs, DeviceOwner: p.DeviceOwner,
-		ExtraDHCPOpts: p.ExtraDHCPOpts, Host: boundTo(p),
+		ExtraDHCPOpts: p.ExtraDHCPOpts, DNSName: p.DNSName, DNSDomain: p.DNSDomain, Host: boundTo(p),
 	}
 }

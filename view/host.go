@@ -59,6 +59,8 @@ type Neighbour struct {
 	AllowedAddressPairs []neutrino.AddressPair `json:"allowed_address_pairs"`
 	DeviceOwner         string                 `json:"device_owner"`
 	ExtraDHCPOpts       []neutrino.DHCPOption  `json:"extra_dhcp_opts"`
+	DNSName             string                 `json:"dns_name,omitempty"`
+	DNSDomain           string                 `json:"dns_domain,omitempty"`
 	// DeviceID, ProjectID, Name and Profile are what the metadata service says of
 	// the instance; they are set where this host runs a router or the DHCP server
 	// of the network.

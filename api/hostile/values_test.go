@@ -77,7 +77,7 @@ func scalars() []json.RawMessage {
 // place for one hostile text.
 func formsOf(attribute string) []string {
 	return append([]string{`[%s]`, `[%[1]s,%[1]s]`, `{%[1]s:%[1]s}`}, map[string][]string{
-		"fixed_ips": {`[{"ip_address":%s}]`, `[{"subnet_id":%s}]`, `[{"subnet_id":"<subnet>","ip_address":%s}]`, `[{"subnet_id":"<subnet6>","ip_address":%s}]`},
+		"fixed_ips":             {`[{"ip_address":%s}]`, `[{"subnet_id":%s}]`, `[{"subnet_id":"<subnet>","ip_address":%s}]`, `[{"subnet_id":"<subnet6>","ip_address":%s}]`},
 		"allowed_address_pairs": {`[{"ip_address":%s}]`, `[{"ip_address":"10.1.0.88","mac_address":%s}]`, `[{%s:"10.1.0.9"}]`},
 		"allocation_pools":      {`[{"start":%s,"end":"10.1.0.9"}]`, `[{"start":"10.1.0.9","end":%s}]`},
 		"host_routes":           {`[{"destination":%s,"nexthop":"10.1.0.9"}]`, `[{"destination":"10.9.0.0/16","nexthop":%s}]`},

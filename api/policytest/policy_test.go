@@ -16,6 +16,7 @@ const least = 10_000
 type tally struct {
 	sync.Mutex
 	cases     int
+	scenes    int
 	failures  map[string]*failure
 	uncovered map[string]int
 	asked     map[string]bool // "GET /v2.0/networks/<network>"
@@ -72,6 +73,9 @@ func TestEveryRouteAnswersEveryCallerAsTheReferenceSays(t *testing.T) {
 		}
 	})
 	y.report(t)
+	if y.scenes < len(scenes()) && !t.Failed() {
+		t.Skip("only some scenes were asked for: nothing is said about the others")
+	}
 	y.everyRoute(t)
 	if y.cases < least {
 		t.Errorf("only %d cases, fewer than %d", y.cases, least)
@@ -83,6 +87,9 @@ func (y *tally) play(t *testing.T, policy table, s scene) {
 	w := newWorld(t)
 	if why := w.builds(s); why != "" {
 		y.miss(s.name + " (" + why + ")")
+		y.Lock()
+		defer y.Unlock()
+		y.scenes++
 		return
 	}
 	all := callers(s.projects...)
@@ -100,6 +107,9 @@ func (y *tally) play(t *testing.T, policy table, s scene) {
 		t.Fatal(why)
 	}
 	y.lists(fresh, policy, s, all)
+	y.Lock()
+	defer y.Unlock()
+	y.scenes++
 }
 
 // rebuilt is a world whose scene no request has changed.

@@ -133,7 +133,12 @@ func (e *ear) heard(m mark) int {
 // send sends frames from an instance.
 func (w *world) send(g *lab.Guest, device string, frames [][]byte) {
 	w.Helper()
-	cmd := g.Command(w.ctx, testBinary(), framesCommand, "send", device)
+	w.emit(g.Command(w.ctx, testBinary(), framesCommand, "send", device), frames)
+}
+
+// emit sends frames with a sender that runs inside its namespace.
+func (w *world) emit(cmd *exec.Cmd, frames [][]byte) {
+	w.Helper()
 	var text strings.Builder
 	for _, f := range frames {
 		text.WriteString(hex.EncodeToString(f) + "\n")
@@ -249,6 +254,17 @@ func advertisement(target, tll string, m mark) []byte {
 		b = append(append(b, 2, 1), hardware(tll)...)
 	}
 	return append(b, nonce(m)...)
+}
+
+// routerAdvertisement says that its sender is a router, and that hosts make
+// addresses of their own in a prefix of 64 bits (RFC 4861, 4.2 and 4.6.2).
+func routerAdvertisement(mac string, prefix netip.Addr) []byte {
+	const seconds = 1800 // of the router, the prefix and its addresses
+	b := binary.BigEndian.AppendUint16([]byte{64, 0}, seconds)
+	b = append(append(b, make([]byte, 8)...), 1, 1)
+	b = append(append(b, hardware(mac)...), 3, 4, 64, 0xc0)
+	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, seconds), seconds)
+	return append(append(b, 0, 0, 0, 0), prefix.AsSlice()...)
 }
 
 // arp is an ARP message with the mark in the frame's padding.

@@ -171,32 +171,45 @@ func pairAttempts(me, victim party, pair party) []attempt {
 	}
 }
 
+// openGroup is a security group that lets everything in.
+func (w *world) openGroup() (id string) {
+	w.Helper()
+	id = w.create("security-groups", lab.Object{"name": "spoof-open"}).ID()
+	for _, e := range []string{"IPv4", "IPv6"} {
+		w.create("security-group-rules", lab.Object{"security_group_id": id, "direction": "ingress", "ethertype": e})
+	}
+	return id
+}
+
 // spoofers makes two instances on a network of both families.
 func (w *world) spoofers() (a, b *lab.Guest, me, victim party) {
 	w.Helper()
 	network := w.subnet("spoof", "10.66.0.0/24")
 	w.create("subnets", lab.Object{"network_id": network, "ip_version": 6, "cidr": "2001:db8:66::/64", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"})
-	open := w.create("security-groups", lab.Object{"name": "spoof-open"}).ID()
-	for _, e := range []string{"IPv4", "IPv6"} {
-		w.create("security-group-rules", lab.Object{"security_group_id": open, "direction": "ingress", "ethertype": e})
-	}
+	open := w.openGroup()
 	make := func(name string) (*lab.Guest, party) {
 		g := w.instance(lab.InstanceSpec{Name: name, Network: network, Port: lab.Object{"security_groups": []string{open}}})
-		port, err := w.api.Get(w.ctx, "ports", g.PortID)
-		w.must(err)
-		p := party{mac: g.MAC, link: linkLocal(g.MAC)}
-		for _, ip := range port.Addresses() {
-			if len(addressBytesOf(ip)) == 4 {
-				p.ip4 = ip
-			} else {
-				p.ip6 = ip
-			}
-		}
-		return g, p
+		return g, w.partyOf(g)
 	}
 	a, me = make("spoof-a")
 	b, victim = make("spoof-b")
 	return a, b, me, victim
+}
+
+// partyOf is an instance with its port's addresses.
+func (w *world) partyOf(g *lab.Guest) party {
+	w.Helper()
+	port, err := w.api.Get(w.ctx, "ports", g.PortID)
+	w.must(err)
+	p := party{mac: g.MAC, link: linkLocal(g.MAC)}
+	for _, ip := range port.Addresses() {
+		if len(addressBytesOf(ip)) == 4 {
+			p.ip4 = ip
+		} else {
+			p.ip6 = ip
+		}
+	}
+	return p
 }
 
 func TestWhatAnInstanceForgesStopsAtItsTap(t *testing.T) {

@@ -1,4 +1,4 @@
-package api
+package wire
 
 import (
 	"net/netip"
@@ -11,8 +11,8 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
-// appendString writes a JSON string (RFC 8259, section 7).
-func appendString(b []byte, s string) []byte {
+// AppendString writes a JSON string (RFC 8259, section 7).
+func AppendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); {
@@ -42,13 +42,21 @@ func appendString(b []byte, s string) []byte {
 	return append(append(b, s[start:]...), '"')
 }
 
-// appendValue writes the value that p points to as JSON.
+// AppendValue writes the value that p points to as JSON.
+func AppendValue(b []byte, p any) []byte { return appendValue(b, p, false) }
+
+// AppendNullable is AppendValue, with null for a value that is not set.
+func AppendNullable(b []byte, p any) []byte { return appendValue(b, p, true) }
+
+// Append writes the attribute of row, which is a pointer to the noun.
+func (a *Attribute) Append(b []byte, row any) []byte { return appendValue(b, a.Of(row), a.Null) }
+
 func appendValue(b []byte, p any, null bool) []byte {
-	if s := asString(p); s != nil {
+	if s := AsString(p); s != nil {
 		if *s == "" && null {
 			return append(b, "null"...)
 		}
-		return appendString(b, *s)
+		return AppendString(b, *s)
 	}
 	switch v := p.(type) {
 	case *bool:
@@ -68,13 +76,13 @@ func appendValue(b []byte, p any, null bool) []byte {
 		}
 		return strconv.AppendBool(b, **v)
 	case *time.Time:
-		return appendTime(b, *v, timeForm)
+		return AppendTime(b, *v, timeForm)
 	case *netip.Addr:
-		return appendAddr(b, *v)
+		return AppendAddr(b, *v)
 	case *netip.Prefix:
-		return appendPrefix(b, *v)
+		return AppendPrefix(b, *v)
 	case *neutrino.MAC:
-		return appendMAC(b, *v)
+		return AppendMAC(b, *v)
 	case *neutrino.Opaque:
 		if *v == "" {
 			return append(b, "{}"...)
@@ -88,45 +96,45 @@ func appendValue(b []byte, p any, null bool) []byte {
 func appendComposite(b []byte, p any) []byte {
 	switch v := p.(type) {
 	case *[]string:
-		return appendList(b, *v, appendString)
+		return AppendList(b, *v, AppendString)
 	case *[]neutrino.ID:
-		return appendList(b, *v, func(b []byte, id neutrino.ID) []byte { return appendString(b, string(id)) })
+		return AppendList(b, *v, func(b []byte, id neutrino.ID) []byte { return AppendString(b, string(id)) })
 	case *[]netip.Addr:
-		return appendList(b, *v, appendAddr)
+		return AppendList(b, *v, AppendAddr)
 	case *[]netip.Prefix:
-		return appendList(b, *v, appendPrefix)
+		return AppendList(b, *v, AppendPrefix)
 	case *[]neutrino.Pool:
-		return appendList(b, *v, func(b []byte, o neutrino.Pool) []byte {
-			b = appendAddr(append(b, `{"start":`...), o.Start)
-			return append(appendAddr(append(b, `,"end":`...), o.End), '}')
+		return AppendList(b, *v, func(b []byte, o neutrino.Pool) []byte {
+			b = AppendAddr(append(b, `{"start":`...), o.Start)
+			return append(AppendAddr(append(b, `,"end":`...), o.End), '}')
 		})
 	case *[]neutrino.HostRoute:
-		return appendList(b, *v, func(b []byte, o neutrino.HostRoute) []byte {
-			b = appendPrefix(append(b, `{"destination":`...), o.Destination)
-			return append(appendAddr(append(b, `,"nexthop":`...), o.Nexthop), '}')
+		return AppendList(b, *v, func(b []byte, o neutrino.HostRoute) []byte {
+			b = AppendPrefix(append(b, `{"destination":`...), o.Destination)
+			return append(AppendAddr(append(b, `,"nexthop":`...), o.Nexthop), '}')
 		})
 	case *[]neutrino.FixedIP:
-		return appendList(b, *v, func(b []byte, o neutrino.FixedIP) []byte {
-			b = appendString(append(b, `{"subnet_id":`...), string(o.SubnetID))
-			return append(appendAddr(append(b, `,"ip_address":`...), o.IPAddress), '}')
+		return AppendList(b, *v, func(b []byte, o neutrino.FixedIP) []byte {
+			b = AppendString(append(b, `{"subnet_id":`...), string(o.SubnetID))
+			return append(AppendAddr(append(b, `,"ip_address":`...), o.IPAddress), '}')
 		})
 	case *[]neutrino.AddressPair:
-		return appendList(b, *v, appendPair)
+		return AppendList(b, *v, AppendPair)
 	case *[]neutrino.DHCPOption:
-		return appendList(b, *v, func(b []byte, o neutrino.DHCPOption) []byte {
-			b = appendString(append(b, `{"opt_name":`...), o.Name)
-			b = appendString(append(b, `,"opt_value":`...), o.Value)
+		return AppendList(b, *v, func(b []byte, o neutrino.DHCPOption) []byte {
+			b = AppendString(append(b, `{"opt_name":`...), o.Name)
+			b = AppendString(append(b, `,"opt_value":`...), o.Value)
 			b = append(b, `,"ip_version":`...)
 			return append(strconv.AppendInt(b, int64(o.IPVersion), 10), '}')
 		})
 	case *neutrino.VIFDetails:
 		return appendVIFDetails(b, *v)
 	}
-	panic("api: no wire form for this type")
+	panic("wire: no wire form for this type")
 }
 
-// appendList writes a JSON array; a nil list is an empty one.
-func appendList[E any](b []byte, list []E, item func([]byte, E) []byte) []byte {
+// AppendList writes a JSON array; a nil list is an empty one.
+func AppendList[E any](b []byte, list []E, item func([]byte, E) []byte) []byte {
 	b = append(b, '[')
 	for i, e := range list {
 		if i > 0 {
@@ -144,7 +152,8 @@ func appendInt(b []byte, n int64, null bool) []byte {
 	return strconv.AppendInt(b, n, 10)
 }
 
-func appendTime(b []byte, t time.Time, form string) []byte {
+// AppendTime writes a time in UTC, in the form.
+func AppendTime(b []byte, t time.Time, form string) []byte {
 	if t.IsZero() {
 		return append(b, "null"...)
 	}
@@ -152,21 +161,24 @@ func appendTime(b []byte, t time.Time, form string) []byte {
 	return append(t.UTC().AppendFormat(b, form), '"')
 }
 
-func appendAddr(b []byte, a netip.Addr) []byte {
+// AppendAddr writes an address, null for none.
+func AppendAddr(b []byte, a netip.Addr) []byte {
 	if !a.IsValid() {
 		return append(b, "null"...)
 	}
 	return append(a.AppendTo(append(b, '"')), '"')
 }
 
-func appendPrefix(b []byte, p netip.Prefix) []byte {
+// AppendPrefix writes a prefix, null for none.
+func AppendPrefix(b []byte, p netip.Prefix) []byte {
 	if !p.IsValid() {
 		return append(b, "null"...)
 	}
 	return append(p.AppendTo(append(b, '"')), '"')
 }
 
-func appendMAC(b []byte, m neutrino.MAC) []byte {
+// AppendMAC writes a MAC address.
+func AppendMAC(b []byte, m neutrino.MAC) []byte {
 	if m.IsZero() {
 		return append(b, "null"...)
 	}
@@ -180,16 +192,16 @@ func appendMAC(b []byte, m neutrino.MAC) []byte {
 	return append(b, '"')
 }
 
-// appendPair writes an allowed address pair; a single host is shown as a plain
+// AppendPair writes an allowed address pair; a single host is shown as a plain
 // address.
-func appendPair(b []byte, o neutrino.AddressPair) []byte {
+func AppendPair(b []byte, o neutrino.AddressPair) []byte {
 	b = append(b, `{"ip_address":`...)
 	if o.IPAddress.IsSingleIP() {
-		b = appendAddr(b, o.IPAddress.Addr())
+		b = AppendAddr(b, o.IPAddress.Addr())
 	} else {
-		b = appendPrefix(b, o.IPAddress)
+		b = AppendPrefix(b, o.IPAddress)
 	}
-	return append(appendMAC(append(b, `,"mac_address":`...), o.MAC), '}')
+	return append(AppendMAC(append(b, `,"mac_address":`...), o.MAC), '}')
 }
 
 // appendVIFDetails writes what Nova reads to plug a port; {} while the port is
@@ -199,9 +211,9 @@ func appendVIFDetails(b []byte, d neutrino.VIFDetails) []byte {
 		return append(b, "{}"...)
 	}
 	b = strconv.AppendBool(append(b, `{"port_filter":`...), d.PortFilter)
-	b = appendString(append(b, `,"connectivity":`...), d.Connectivity)
+	b = AppendString(append(b, `,"connectivity":`...), d.Connectivity)
 	b = strconv.AppendBool(append(b, `,"ovs_hybrid_plug":`...), d.OVSHybridPlug)
-	b = appendString(append(b, `,"datapath_type":`...), d.DatapathType)
-	b = appendString(append(b, `,"bridge_name":`...), d.BridgeName)
+	b = AppendString(append(b, `,"datapath_type":`...), d.DatapathType)
+	b = AppendString(append(b, `,"bridge_name":`...), d.BridgeName)
 	return append(b, '}')
 }

@@ -1,4 +1,4 @@
-package api
+package wire
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 )
 
 // decodeComposite parses the lists of the nouns.
-func decodeComposite(a *attribute, p, raw any) (err error) {
+func decodeComposite(a *Attribute, p, raw any) (err error) {
 	switch v := p.(type) {
 	case *[]string:
 		*v, err = decodeList(a, raw, "'%s' is not a list", hintItem)
@@ -23,15 +23,15 @@ func decodeComposite(a *attribute, p, raw any) (err error) {
 	case *[]neutrino.Pool:
 		*v, err = decodeList(a, raw, "Invalid data format for IP pool: '%s'", poolItem)
 	case *[]neutrino.HostRoute:
-		return decodeHostRoutes(a, v, raw)
+		return DecodeHostRoutes(a, v, raw)
 	case *[]neutrino.FixedIP:
-		return decodeFixedIPs(a, v, raw)
+		return DecodeFixedIPs(a, v, raw)
 	case *[]neutrino.AddressPair:
 		return decodePairs(a, v, raw)
 	case *[]neutrino.DHCPOption:
 		*v, err = decodeList(a, noneIsEmpty(raw), "Invalid data format for extra_dhcp_opts: '%s'", dhcpOptionItem)
 	default:
-		return neutrino.Errorf(neutrino.Internal, typeInternal, "attribute %s has no parser", a.name)
+		return neutrino.Errorf(neutrino.Internal, TypeInternal, "attribute %s has no parser", a.Name)
 	}
 	if err == nil {
 		if nameservers, ok := p.(*[]netip.Addr); ok {
@@ -41,10 +41,10 @@ func decodeComposite(a *attribute, p, raw any) (err error) {
 	return err
 }
 
-func refuseDuplicates(a *attribute, list []netip.Addr) error {
+func refuseDuplicates(a *Attribute, list []netip.Addr) error {
 	for i, n := range list {
 		if slices.Contains(list[:i], n) {
-			return badValue(a.name, "Duplicate nameserver '%s'", n)
+			return BadValue(a.Name, "Duplicate nameserver '%s'", n)
 		}
 	}
 	return nil
@@ -59,10 +59,10 @@ func noneIsEmpty(raw any) any {
 
 // decodeList parses each item of a JSON array; format is the complaint about
 // something else than an array.
-func decodeList[E any](a *attribute, raw any, format string, item func(*attribute, any) (E, error)) ([]E, error) {
+func decodeList[E any](a *Attribute, raw any, format string, item func(*Attribute, any) (E, error)) ([]E, error) {
 	list, ok := raw.([]any)
 	if !ok {
-		return nil, badValue(a.name, format, show(raw))
+		return nil, BadValue(a.Name, format, Show(raw))
 	}
 	out := make([]E, 0, len(list))
 	for _, r := range list {
@@ -75,27 +75,27 @@ func decodeList[E any](a *attribute, raw any, format string, item func(*attribut
 	return out, nil
 }
 
-func hintItem(a *attribute, raw any) (string, error) {
+func hintItem(a *Attribute, raw any) (string, error) {
 	s, ok := raw.(string)
 	if !ok {
-		return "", badValue(a.name, "'%s' is not a valid string", show(raw))
+		return "", BadValue(a.Name, "'%s' is not a valid string", Show(raw))
 	}
 	if utf8.RuneCountInString(s) > 255 {
-		return "", badValue(a.name, "'%s' exceeds maximum length of 255", show(s))
+		return "", BadValue(a.Name, "'%s' exceeds maximum length of 255", Show(s))
 	}
 	return s, nil
 }
 
-func addressItem(a *attribute, raw any) (netip.Addr, error) {
+func addressItem(a *Attribute, raw any) (netip.Addr, error) {
 	ip, ok := address(raw)
 	if !ok {
-		return ip, badValue(a.name, "'%s' is not a valid nameserver", show(raw))
+		return ip, BadValue(a.Name, "'%s' is not a valid nameserver", Show(raw))
 	}
 	return ip, nil
 }
 
 // prefixItem masks the host bits, as Neutron does.
-func prefixItem(a *attribute, raw any) (netip.Prefix, error) {
+func prefixItem(a *Attribute, raw any) (netip.Prefix, error) {
 	var p netip.Prefix
 	err := decodePrefix(a, &p, raw)
 	return p, err
@@ -103,16 +103,16 @@ func prefixItem(a *attribute, raw any) (netip.Prefix, error) {
 
 // decodeIDs parses a list of UUIDs; null is the empty list and a repeated id
 // counts once (api.md section 3.3).
-func decodeIDs(a *attribute, p *[]neutrino.ID, raw any) error {
+func decodeIDs(a *Attribute, p *[]neutrino.ID, raw any) error {
 	list, ok := noneIsEmpty(raw).([]any)
 	if !ok {
-		return badValue(a.name, "'%s' is not a list", show(raw))
+		return BadValue(a.Name, "'%s' is not a list", Show(raw))
 	}
 	ids := make([]neutrino.ID, 0, len(list))
 	for _, r := range list {
 		s, ok := r.(string)
 		if !ok || !neutrino.IsUUID(s) {
-			return badValue(a.name, "'%s' is not a valid UUID", show(r))
+			return BadValue(a.Name, "'%s' is not a valid UUID", Show(r))
 		}
 		if !slices.Contains(ids, neutrino.ID(s)) {
 			ids = append(ids, neutrino.ID(s))
@@ -122,9 +122,9 @@ func decodeIDs(a *attribute, p *[]neutrino.ID, raw any) error {
 	return nil
 }
 
-// strictKeys checks that an object has exactly the named keys.
-func strictKeys(raw any, keys ...string) (object, bool) {
-	o, ok := raw.(object)
+// StrictKeys checks that an object has exactly the named keys.
+func StrictKeys(raw any, keys ...string) (Object, bool) {
+	o, ok := raw.(Object)
 	if !ok || len(o) != len(keys) {
 		return nil, false
 	}
@@ -136,52 +136,54 @@ func strictKeys(raw any, keys ...string) (object, bool) {
 	return o, true
 }
 
-func poolItem(a *attribute, raw any) (neutrino.Pool, error) {
-	o, ok := strictKeys(raw, "start", "end")
+func poolItem(a *Attribute, raw any) (neutrino.Pool, error) {
+	o, ok := StrictKeys(raw, "start", "end")
 	if !ok {
-		return neutrino.Pool{}, badValue(a.name, "Invalid data format for IP pool: '%s'", show(raw))
+		return neutrino.Pool{}, BadValue(a.Name, "Invalid data format for IP pool: '%s'", Show(raw))
 	}
 	var p neutrino.Pool
 	if p.Start, ok = address(o["start"]); !ok {
-		return p, badValue(a.name, "'%s' is not a valid IP address", show(o["start"]))
+		return p, BadValue(a.Name, "'%s' is not a valid IP address", Show(o["start"]))
 	}
 	if p.End, ok = address(o["end"]); !ok {
-		return p, badValue(a.name, "'%s' is not a valid IP address", show(o["end"]))
+		return p, BadValue(a.Name, "'%s' is not a valid IP address", Show(o["end"]))
 	}
 	return p, nil
 }
 
-func decodeHostRoutes(a *attribute, p *[]neutrino.HostRoute, raw any) error {
+// DecodeHostRoutes parses a list of routes, none of them twice.
+func DecodeHostRoutes(a *Attribute, p *[]neutrino.HostRoute, raw any) error {
 	routes, err := decodeList(a, noneIsEmpty(raw), "Invalid data format for hostroute: '%s'", hostRouteItem)
 	if err != nil {
 		return err
 	}
 	for i, r := range routes {
 		if slices.Contains(routes[:i], r) {
-			return badValue(a.name, "Duplicate hostroute '%s via %s'", r.Destination, r.Nexthop)
+			return BadValue(a.Name, "Duplicate hostroute '%s via %s'", r.Destination, r.Nexthop)
 		}
 	}
 	*p = routes
 	return nil
 }
 
-func hostRouteItem(a *attribute, raw any) (neutrino.HostRoute, error) {
+func hostRouteItem(a *Attribute, raw any) (neutrino.HostRoute, error) {
 	var r neutrino.HostRoute
-	o, ok := strictKeys(raw, "destination", "nexthop")
+	o, ok := StrictKeys(raw, "destination", "nexthop")
 	if !ok {
-		return r, badValue(a.name, "Invalid data format for hostroute: '%s'", show(raw))
+		return r, BadValue(a.Name, "Invalid data format for hostroute: '%s'", Show(raw))
 	}
 	if r.Destination, ok = subnetPrefix(o["destination"]); !ok {
-		return r, badValue(a.name, "'%s' is not a valid IP subnet", show(o["destination"]))
+		return r, BadValue(a.Name, "'%s' is not a valid IP subnet", Show(o["destination"]))
 	}
 	if r.Nexthop, ok = address(o["nexthop"]); !ok {
-		return r, badValue(a.name, "'%s' is not a valid IP address", show(o["nexthop"]))
+		return r, BadValue(a.Name, "'%s' is not a valid IP address", Show(o["nexthop"]))
 	}
 	r.Destination = r.Destination.Masked()
 	return r, nil
 }
 
-func decodeFixedIPs(a *attribute, p *[]neutrino.FixedIP, raw any) error {
+// DecodeFixedIPs parses a list of addresses, none of them twice.
+func DecodeFixedIPs(a *Attribute, p *[]neutrino.FixedIP, raw any) error {
 	ips, err := decodeList(a, raw, "Invalid data format for fixed IP: '%s'", fixedIPItem)
 	if err != nil {
 		return err
@@ -189,7 +191,7 @@ func decodeFixedIPs(a *attribute, p *[]neutrino.FixedIP, raw any) error {
 	seen := map[netip.Addr]bool{}
 	for _, ip := range ips {
 		if ip.IPAddress.IsValid() && seen[ip.IPAddress] {
-			return badValue(a.name, "Duplicate IP address '%s'", ip.IPAddress)
+			return BadValue(a.Name, "Duplicate IP address '%s'", ip.IPAddress)
 		}
 		seen[ip.IPAddress] = true
 	}
@@ -197,32 +199,32 @@ func decodeFixedIPs(a *attribute, p *[]neutrino.FixedIP, raw any) error {
 	return nil
 }
 
-func fixedIPItem(a *attribute, raw any) (neutrino.FixedIP, error) {
+func fixedIPItem(a *Attribute, raw any) (neutrino.FixedIP, error) {
 	var f neutrino.FixedIP
-	o, ok := raw.(object)
+	o, ok := raw.(Object)
 	if !ok || len(o) == 0 {
-		return f, badValue(a.name, "Invalid data format for fixed IP: '%s'", show(raw))
+		return f, BadValue(a.Name, "Invalid data format for fixed IP: '%s'", Show(raw))
 	}
 	for key, v := range o {
 		switch key {
 		case "ip_address":
 			if f.IPAddress, ok = address(v); !ok {
-				return f, badValue(a.name, "'%s' is not a valid IP address", show(v))
+				return f, BadValue(a.Name, "'%s' is not a valid IP address", Show(v))
 			}
 		case "subnet_id":
 			s, ok := v.(string)
 			if !ok || !neutrino.IsUUID(s) {
-				return f, badValue(a.name, "'%s' is not a valid UUID", show(v))
+				return f, BadValue(a.Name, "'%s' is not a valid UUID", Show(v))
 			}
 			f.SubnetID = neutrino.ID(s)
 		default:
-			return f, badValue(a.name, "Unexpected keys supplied: %s", show(key))
+			return f, BadValue(a.Name, "Unexpected keys supplied: %s", Show(key))
 		}
 	}
 	return f, nil
 }
 
-func decodePairs(a *attribute, p *[]neutrino.AddressPair, raw any) error {
+func decodePairs(a *Attribute, p *[]neutrino.AddressPair, raw any) error {
 	pairs, err := decodeList(a, noneIsEmpty(raw), "Allowed address pairs must be a list, not '%s'", pairItem)
 	if err != nil {
 		return err
@@ -231,7 +233,7 @@ func decodePairs(a *attribute, p *[]neutrino.AddressPair, raw any) error {
 		if slices.Contains(pairs[:i], pair) {
 			mac := pair.MAC.String()
 			if pair.MAC.IsZero() {
-				mac = show(nil)
+				mac = Show(nil)
 			}
 			return neutrino.Errorf(neutrino.Invalid, "DuplicateAddressPairInRequest",
 				"Request contains duplicate address pair: mac_address %s ip_address %s.", mac, pairText(pair))
@@ -249,11 +251,11 @@ func pairText(p neutrino.AddressPair) string {
 	return p.IPAddress.String()
 }
 
-func pairItem(a *attribute, raw any) (neutrino.AddressPair, error) {
+func pairItem(a *Attribute, raw any) (neutrino.AddressPair, error) {
 	var p neutrino.AddressPair
-	o, ok := raw.(object)
+	o, ok := raw.(Object)
 	if !ok {
-		return p, badValue(a.name, "'%s' is not a dictionary", show(raw))
+		return p, BadValue(a.Name, "'%s' is not a dictionary", Show(raw))
 	}
 	if _, ok := o["ip_address"]; !ok {
 		return p, neutrino.Errorf(neutrino.Invalid, "AllowedAddressPairsMissingIP",
@@ -263,14 +265,14 @@ func pairItem(a *attribute, raw any) (neutrino.AddressPair, error) {
 		switch key {
 		case "ip_address":
 			if p.IPAddress, ok = addressOrPrefix(v); !ok {
-				return p, badValue(a.name, "'%s' is not a valid IP address or IP subnet", show(v))
+				return p, BadValue(a.Name, "'%s' is not a valid IP address or IP subnet", Show(v))
 			}
 		case "mac_address":
 			if err := decodeMAC(a, &p.MAC, v); err != nil {
 				return p, err
 			}
 		default:
-			return p, badValue(a.name, "Unexpected keys supplied: %s", show(key))
+			return p, BadValue(a.Name, "Unexpected keys supplied: %s", Show(key))
 		}
 	}
 	return p, nil
@@ -284,24 +286,24 @@ func addressOrPrefix(raw any) (netip.Prefix, bool) {
 	return p.Masked(), ok
 }
 
-func dhcpOptionItem(a *attribute, raw any) (neutrino.DHCPOption, error) {
+func dhcpOptionItem(a *Attribute, raw any) (neutrino.DHCPOption, error) {
 	d := neutrino.DHCPOption{IPVersion: 4}
-	o, ok := raw.(object)
+	o, ok := raw.(Object)
 	if !ok {
-		return d, badValue(a.name, "'%s' is not a dictionary", show(raw))
+		return d, BadValue(a.Name, "'%s' is not a dictionary", Show(raw))
 	}
 	for key := range o {
 		if key != "opt_name" && key != "opt_value" && key != "ip_version" {
-			return d, badValue(a.name, "Unexpected keys supplied: %s", show(key))
+			return d, BadValue(a.Name, "Unexpected keys supplied: %s", Show(key))
 		}
 	}
 	if d.Name, ok = o["opt_name"].(string); !ok {
-		return d, badValue(a.name, "'%s' is not a valid opt_name", show(o["opt_name"]))
+		return d, BadValue(a.Name, "'%s' is not a valid opt_name", Show(o["opt_name"]))
 	}
 	if v, ok := o["ip_version"]; ok {
-		n, ok := integer(v)
+		n, ok := Integer(v)
 		if !ok || n != 4 && n != 6 {
-			return d, badValue(a.name, "'%s' is not in [4, 6]", show(v))
+			return d, BadValue(a.Name, "'%s' is not in [4, 6]", Show(v))
 		}
 		d.IPVersion = int(n)
 	}
@@ -313,7 +315,7 @@ func dhcpOptionItem(a *attribute, raw any) (neutrino.DHCPOption, error) {
 	case string:
 		d.Value = v
 	default:
-		return d, badValue(a.name, "'%s' is not a valid string", show(v))
+		return d, BadValue(a.Name, "'%s' is not a valid string", Show(v))
 	}
 	return d, nil
 }

@@ -1,4 +1,4 @@
-package api
+package wire
 
 import (
 	"encoding/json"
@@ -12,12 +12,12 @@ func TestTextSurvivesTheEncoder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		want := rapid.String().Draw(rt, "text")
 		var got string
-		if err := json.Unmarshal(appendString(nil, want), &got); err != nil || got != want {
+		if err := json.Unmarshal(AppendString(nil, want), &got); err != nil || got != want {
 			rt.Fatalf("%q became %q: %v", want, got, err)
 		}
 	})
 	for in, want := range map[string]string{"\x00\n\"\\\x1f": `"\u0000\u000a\"\\\u001f"`, "a\xffb\xfe": "\"a\ufffdb\ufffd\"", "é": `"é"`} {
-		if got := string(appendString(nil, in)); got != want {
+		if got := string(AppendString(nil, in)); got != want {
 			t.Errorf("%q became %s, want %s", in, got, want)
 		}
 	}
@@ -25,11 +25,11 @@ func TestTextSurvivesTheEncoder(t *testing.T) {
 
 func TestAMessageRepeatsLittleOfALongValue(t *testing.T) {
 	long := strings.Repeat("é", 5000)
-	if got := show(long); len(got) > longestShown+3 || !strings.HasPrefix(long, strings.TrimSuffix(got, "…")) {
+	if got := Show(long); len(got) > longestShown+3 || !strings.HasPrefix(long, strings.TrimSuffix(got, "…")) {
 		t.Errorf("%d bytes", len(got))
 	}
 	for want, raw := range map[string]any{"None": nil, "True": true, "False": false, "x": "x", "[1,null]": []any{1, nil}} {
-		if got := show(raw); got != want {
+		if got := Show(raw); got != want {
 			t.Errorf("%v is shown as %s", raw, got)
 		}
 	}
@@ -38,17 +38,17 @@ func TestAMessageRepeatsLittleOfALongValue(t *testing.T) {
 func TestAWrongStructTagStopsTheProgram(t *testing.T) {
 	for name, read := range map[string]func(){
 		"unknown rule": func() {
-			attributesOf[struct {
+			AttributesOf[struct {
 				A string `json:"a" api:"pots"`
 			}]()
 		},
 		"no tag": func() {
-			attributesOf[struct {
+			AttributesOf[struct {
 				A string `json:"a"`
 			}]()
 		},
 		"bad number": func() {
-			attributesOf[struct {
+			AttributesOf[struct {
 				A string `json:"a" api:"max=many"`
 			}]()
 		},

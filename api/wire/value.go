@@ -1,4 +1,4 @@
-package api
+package wire
 
 import (
 	"bytes"
@@ -16,12 +16,12 @@ import (
 // (api.md sections 1.2 and 2.21).
 const (
 	timeForm      = "2006-01-02T15:04:05Z"
-	agentTimeForm = "2006-01-02 15:04:05"
+	AgentTimeForm = "2006-01-02 15:04:05"
 )
 
-// asString gives every kind of text one Go form: a pointer to string for a
+// AsString gives every kind of text one Go form: a pointer to string for a
 // pointer to any of the nouns' text types, else nil.
-func asString(p any) *string {
+func AsString(p any) *string {
 	switch v := p.(type) {
 	case *string:
 		return v
@@ -45,10 +45,10 @@ func asString(p any) *string {
 	return nil
 }
 
-// text is the one spelling of a plain value, by which filters compare. A list
+// Text is the one spelling of a plain value, by which filters compare. A list
 // has none.
-func text(p any) string {
-	if s := asString(p); s != nil {
+func Text(p any) string {
+	if s := AsString(p); s != nil {
 		return *s
 	}
 	switch v := p.(type) {
@@ -80,9 +80,9 @@ func text(p any) string {
 	return ""
 }
 
-// compare orders two values of one attribute: numbers, addresses and times by
+// Compare orders two values of one attribute: numbers, addresses and times by
 // size, everything else by its spelling.
-func compare(p, q any) int {
+func Compare(p, q any) int {
 	switch v := p.(type) {
 	case *int:
 		return cmp.Compare(*v, *q.(*int))
@@ -107,7 +107,7 @@ func compare(p, q any) int {
 	case *[]string:
 		return strings.Compare(strings.Join(*v, ","), strings.Join(*q.(*[]string), ","))
 	}
-	return strings.Compare(text(p), text(q))
+	return strings.Compare(Text(p), Text(q))
 }
 
 func boolInt(b bool) int {
@@ -120,19 +120,19 @@ func boolInt(b bool) int {
 // longestShown is how many bytes of a value a message repeats.
 const longestShown = 1024
 
-// show is a JSON value in a message: as [spell] writes it, but not longer than
+// Show is a JSON value in a message: as [spell] writes it, but not longer than
 // a reader wants.
-func show(raw any) string {
-	s := spell(raw)
+func Show(raw any) string {
+	s := Spell(raw)
 	if len(s) > longestShown {
 		return strings.ToValidUTF8(s[:longestShown], "") + "…"
 	}
 	return s
 }
 
-// spell is a JSON value as Neutron's messages write it: Python's None, True and
+// Spell is a JSON value as Neutron's messages write it: Python's None, True and
 // False, text bare, everything else as JSON.
-func spell(raw any) string {
+func Spell(raw any) string {
 	switch v := raw.(type) {
 	case nil:
 		return "None"
@@ -150,3 +150,6 @@ func spell(raw any) string {
 	}
 	return string(b)
 }
+
+// Object is a JSON object as a client sent it. Numbers are json.Number.
+type Object = map[string]any

@@ -1,4 +1,4 @@
-package api
+package wire
 
 import (
 	"encoding/json"
@@ -11,15 +11,15 @@ import (
 	"neutrino"
 )
 
-// decodeValue parses a JSON value into what p points to, by the rules of the
+// Decode parses a JSON value into what p points to, by the rules of the
 // attribute.
-func decodeValue(a *attribute, p, raw any) error {
-	if s := asString(p); s != nil {
-		return decodeText(a, s, raw)
+func Decode(a *Attribute, p, raw any) error {
+	if s := AsString(p); s != nil {
+		return DecodeText(a, s, raw)
 	}
 	switch v := p.(type) {
 	case *bool:
-		return decodeBool(v, raw)
+		return DecodeBool(v, raw)
 	case *int:
 		n, err := decodeInt(a, raw)
 		*v = int(n)
@@ -42,39 +42,40 @@ func decodeValue(a *attribute, p, raw any) error {
 	return decodeComposite(a, p, raw)
 }
 
-func decodeText(a *attribute, s *string, raw any) error {
-	if raw == nil && a.null {
+// DecodeText parses a text by the attribute's rules.
+func DecodeText(a *Attribute, s *string, raw any) error {
+	if raw == nil && a.Null {
 		*s = ""
 		return nil
 	}
 	v, ok := raw.(string)
 	switch {
-	case !ok && len(a.enum) > 0:
-		return badValue(a.name, "'%s' is not in %s", show(raw), a.words())
-	case !ok && a.uuid:
-		return badValue(a.name, "'%s' is not a valid UUID", show(raw))
+	case !ok && len(a.Enum) > 0:
+		return BadValue(a.Name, "'%s' is not in %s", Show(raw), a.words())
+	case !ok && a.UUID:
+		return BadValue(a.Name, "'%s' is not a valid UUID", Show(raw))
 	case !ok:
-		return badValue(a.name, "'%s' is not a valid string", show(raw))
-	case a.longest > 0 && utf8.RuneCountInString(v) > a.longest:
-		return badValue(a.name, "'%s' exceeds maximum length of %d", show(v), a.longest)
-	case a.uuid && !neutrino.IsUUID(v):
-		return badValue(a.name, "'%s' is not a valid UUID", show(v))
-	case len(a.enum) > 0 && !slices.Contains(a.enum, v):
-		return badValue(a.name, "'%s' is not in %s", show(v), a.words())
+		return BadValue(a.Name, "'%s' is not a valid string", Show(raw))
+	case a.Longest > 0 && utf8.RuneCountInString(v) > a.Longest:
+		return BadValue(a.Name, "'%s' exceeds maximum length of %d", Show(v), a.Longest)
+	case a.UUID && !neutrino.IsUUID(v):
+		return BadValue(a.Name, "'%s' is not a valid UUID", Show(v))
+	case len(a.Enum) > 0 && !slices.Contains(a.Enum, v):
+		return BadValue(a.Name, "'%s' is not in %s", Show(v), a.words())
 	}
 	*s = v
 	return nil
 }
 
-// decodeBool accepts what Neutron's converter does: booleans, their names in
+// DecodeBool accepts what Neutron's converter does: booleans, their names in
 // any case, and 1 and 0 as numbers or text.
-func decodeBool(p *bool, raw any) error {
+func DecodeBool(p *bool, raw any) error {
 	switch v := raw.(type) {
 	case bool:
 		*p = v
 		return nil
 	case json.Number, string:
-		switch strings.ToLower(spell(v)) {
+		switch strings.ToLower(Spell(v)) {
 		case "true", "t", "yes", "y", "on", "1":
 			*p = true
 			return nil
@@ -83,31 +84,31 @@ func decodeBool(p *bool, raw any) error {
 			return nil
 		}
 	}
-	return neutrino.Invalidf("'%s' cannot be converted to boolean", show(raw))
+	return neutrino.Invalidf("'%s' cannot be converted to boolean", Show(raw))
 }
 
-func decodeInt(a *attribute, raw any) (int64, error) {
-	if raw == nil && a.null {
+func decodeInt(a *Attribute, raw any) (int64, error) {
+	if raw == nil && a.Null {
 		return 0, nil
 	}
-	n, ok := integer(raw)
+	n, ok := Integer(raw)
 	if !ok || !a.fits(n) {
-		return 0, neutrino.Invalidf("'%s' is not an integer", show(raw))
+		return 0, neutrino.Invalidf("'%s' is not an integer", Show(raw))
 	}
-	if a.bounded && n < a.least {
+	if a.Bounded && n < a.least {
 		if a.least == 0 {
-			return 0, badValue(a.name, "'%d' should be non-negative", n)
+			return 0, BadValue(a.Name, "'%d' should be non-negative", n)
 		}
-		return 0, badValue(a.name, "'%d' is too small - must be at least '%d'", n, a.least)
+		return 0, BadValue(a.Name, "'%d' is too small - must be at least '%d'", n, a.least)
 	}
-	if len(a.enum) > 0 && !slices.Contains(a.enum, strconv.FormatInt(n, 10)) {
-		return 0, badValue(a.name, "'%d' is not in %s", n, a.words())
+	if len(a.Enum) > 0 && !slices.Contains(a.Enum, strconv.FormatInt(n, 10)) {
+		return 0, BadValue(a.Name, "'%d' is not in %s", n, a.words())
 	}
 	return n, nil
 }
 
-// integer reads a JSON number or a numeric string.
-func integer(raw any) (int64, bool) {
+// Integer reads a JSON number or a numeric string.
+func Integer(raw any) (int64, bool) {
 	var digits string
 	switch v := raw.(type) {
 	case json.Number:
@@ -121,7 +122,7 @@ func integer(raw any) (int64, bool) {
 	return n, err == nil
 }
 
-func decodeOptionalInt(a *attribute, p **int, raw any) error {
+func decodeOptionalInt(a *Attribute, p **int, raw any) error {
 	if raw == nil {
 		*p = nil
 		return nil
@@ -136,7 +137,7 @@ func decodeOptionalInt(a *attribute, p **int, raw any) error {
 }
 
 // decodeMAC takes null as "make one" (api.md section 2.5).
-func decodeMAC(a *attribute, p *neutrino.MAC, raw any) error {
+func decodeMAC(a *Attribute, p *neutrino.MAC, raw any) error {
 	if raw == nil {
 		*p = neutrino.MAC{}
 		return nil
@@ -144,7 +145,7 @@ func decodeMAC(a *attribute, p *neutrino.MAC, raw any) error {
 	s, ok := raw.(string)
 	m, err := neutrino.ParseMAC(s)
 	if !ok || err != nil || !usableMAC(m) {
-		return badValue(a.name, "'%s' is not a valid MAC address", show(raw))
+		return BadValue(a.Name, "'%s' is not a valid MAC address", Show(raw))
 	}
 	*p = m
 	return nil
@@ -156,14 +157,14 @@ func usableMAC(m neutrino.MAC) bool {
 	return !m.IsZero() && m != neutrino.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 }
 
-func decodeAddr(a *attribute, p *netip.Addr, raw any) error {
-	if raw == nil && a.null {
+func decodeAddr(a *Attribute, p *netip.Addr, raw any) error {
+	if raw == nil && a.Null {
 		*p = netip.Addr{}
 		return nil
 	}
 	addr, ok := address(raw)
 	if !ok {
-		return badValue(a.name, "'%s' is not a valid IP address", show(raw))
+		return BadValue(a.Name, "'%s' is not a valid IP address", Show(raw))
 	}
 	*p = addr
 	return nil
@@ -181,10 +182,10 @@ func address(raw any) (netip.Addr, bool) {
 }
 
 // decodePrefix masks the host bits, as Neutron does with a subnet's cidr.
-func decodePrefix(a *attribute, p *netip.Prefix, raw any) error {
+func decodePrefix(a *Attribute, p *netip.Prefix, raw any) error {
 	prefix, ok := subnetPrefix(raw)
 	if !ok {
-		return badValue(a.name, "'%s' is not a valid IP subnet", show(raw))
+		return BadValue(a.Name, "'%s' is not a valid IP subnet", Show(raw))
 	}
 	*p = prefix.Masked()
 	return nil
@@ -201,21 +202,21 @@ func subnetPrefix(raw any) (netip.Prefix, bool) {
 }
 
 // decodeOpaque keeps a JSON object as it came; null and {} are unset.
-func decodeOpaque(a *attribute, p *neutrino.Opaque, raw any) error {
+func decodeOpaque(a *Attribute, p *neutrino.Opaque, raw any) error {
 	*p = ""
 	if raw == nil {
 		return nil
 	}
-	o, ok := raw.(object)
+	o, ok := raw.(Object)
 	if !ok {
-		return badValue(a.name, "'%s' is not a dictionary", show(raw))
+		return BadValue(a.Name, "'%s' is not a dictionary", Show(raw))
 	}
 	if len(o) == 0 {
 		return nil
 	}
 	b, err := json.Marshal(o)
 	if err != nil {
-		return badValue(a.name, "'%s' is not a dictionary", show(raw))
+		return BadValue(a.Name, "'%s' is not a dictionary", Show(raw))
 	}
 	*p = neutrino.Opaque(b)
 	return nil
