@@ -19,7 +19,7 @@ func TestAFloatingIPFollowsItsPort(t *testing.T) {
 	r := c.routed()
 	port := c.port(r.network, `,"name":"vm","device_id":"d"`)
 	f := c.floating(r.external, fmt.Sprintf(`,"subnet_id":%q`, r.outside))
-	if got := keys(f); got != "created_at description fixed_ip_address floating_ip_address floating_network_id id port_details port_forwardings port_id project_id revision_number router_id status tags tenant_id updated_at" {
+	if got := keys(f); got != "created_at description dns_domain dns_name fixed_ip_address floating_ip_address floating_network_id id port_details port_forwardings port_id project_id revision_number router_id status tags tenant_id updated_at" {
 		t.Errorf("floating IP has %s", got)
 	}
 	if f["status"] != "DOWN" || f["port_id"] != nil || f["router_id"] != nil || f["fixed_ip_address"] != nil || f["port_details"] != nil ||

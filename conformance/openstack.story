@@ -37,7 +37,7 @@ network create --description first blue
     provider:network_type ~ ^(gre|vxlan|geneve)$
     revision_number ~ ^[0-9]+$
     created_at ~ ^20..-
-network create --mtu 1300 --disable-port-security --no-share --dns-domain example.org. red
+network create --mtu 1300 --disable-port-security --no-share red
     mtu = 1300
     port_security_enabled = false
 network set --name crimson --description second red
@@ -52,6 +52,9 @@ network list --tags quick
 network unset --tag dirty blue
 network show blue
     tags = ["quick"]
+network set --dns-domain example.org. crimson
+network show crimson
+    dns_domain = example.org.
 network set --disable crimson
 network show crimson
     admin_state_up = false
@@ -89,9 +92,15 @@ subnet create --network blue --subnet-range 10.10.0.0/24 --dns-nameserver 192.0.
     host_routes ~ 10\.99\.0\.0/16
 subnet create --network blue --ip-version 6 --ipv6-ra-mode slaac --ipv6-address-mode slaac --subnet-range fd00:10::/64 blue6
     ipv6_ra_mode = slaac
-subnet create --network blue --subnet-pool pool4 --prefix-length 27 --no-dhcp from-pool
+network create green
+subnet create --network green --subnet-pool pool4 --prefix-length 27 --no-dhcp from-pool
     cidr ~ ^10\.(20|30)\.[0-9.]+/27$
     enable_dhcp = false
+network show green
+    ipv4_address_scope = ${scope}
+# All subnets of a network are in one address scope.
+! subnet create --network blue --subnet-pool pool4 --prefix-length 27 mixed
+    address scope
 subnet set --dns-nameserver 192.0.2.54 --no-allocation-pool --allocation-pool start=10.10.0.10,end=10.10.0.250 blue4
 subnet show blue4
     dns_nameservers ~ 192\.0\.2\.54
@@ -104,7 +113,10 @@ subnet list --network blue
     Name has blue6
 ! subnet create --network blue --subnet-range 10.10.0.128/25 overlap
     overlap
+! subnet pool delete pool4
+    allocations
 subnet delete from-pool
+network delete green
 ip availability show blue
     used_ips ~ ^[0-9]+$
 

@@ -76,6 +76,9 @@ func takeFloatingAddress(tx *Tx, n *neutrino.Network, f *neutrino.FloatingIP, wa
 func floatingAddress(tx *Tx, p *neutrino.Port, v4 []*neutrino.Subnet) error {
 	a := &addressing{tx: tx, port: p, subnets: v4}
 	if len(p.FixedIPs) == 0 {
+		if len(serving(v4, p.DeviceOwner)) == 0 {
+			return noService(v4[0].NetworkID, p.DeviceOwner)
+		}
 		if err := a.oneOf(4); err != nil {
 			return err
 		}

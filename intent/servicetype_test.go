@@ -59,6 +59,23 @@ func TestPortsGetAddressesWhereTheirServiceIs(t *testing.T) {
 	}
 }
 
+// A floating IP comes from a subnet that floating IPs may come from, or not at all.
+func TestFloatingIPsComeFromTheirSubnets(t *testing.T) {
+	c := newCloud(t)
+	outside := c.network(admin, neutrino.Network{External: true}, "router:external")
+	c.subnet(admin, outside, "198.18.0.0/24", service("network:router_gateway"))
+	float := func(tx *Tx) error {
+		f, err := CreateFloatingIP(tx, neutrino.FloatingIP{FloatingNetworkID: outside.ID}, FloatingRequest{}, fieldsOf())
+		if err == nil && f.FloatingIPAddress.As4()[2] != 1 {
+			t.Errorf("got %s", f.FloatingIPAddress)
+		}
+		return err
+	}
+	c.refused(alice, "IpAddressGenerationFailureNoMatchingSubnet", float)
+	c.subnet(admin, outside, "198.18.1.0/24", service("network:floatingip"))
+	c.do(alice, float)
+}
+
 func TestServiceTypesAreOwnersOfPorts(t *testing.T) {
 	c := newCloud(t)
 	n := c.network(alice, neutrino.Network{})

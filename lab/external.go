@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
+
+	"neutrino"
 )
 
 // Uplink is how the provider bridge of a network host reaches the outside:
@@ -265,5 +268,28 @@ func (h *Host) reconfigure(ctx context.Context) error {
 	if err := h.Restart(ctx, processAgent); err != nil {
 		return err
 	}
-	return h.awaitAgent(ctx)
+	if err := h.awaitAgent(ctx); err != nil {
+		return err
+	}
+	return h.fail(ctx, processAgent, h.awaitMapping(ctx))
+}
+
+// awaitMapping waits until the server knows whether the host has the provider
+// bridge: until then it binds no port there, or one that has no way. The agent
+// counts as alive by what it said before it was started again.
+func (h *Host) awaitMapping(ctx context.Context) error {
+	wait, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	return poll(wait, 20*time.Millisecond, func() error {
+		agents, err := h.lab.Client().List(wait, "agents", Query{"host": h.Name, "agent_type": neutrino.AgentOVS})
+		if err != nil || len(agents) != 1 {
+			return fmt.Errorf("lab: %s: %d agents (%v)", h.Name, len(agents), err)
+		}
+		configurations, _ := agents[0]["configurations"].(map[string]any)
+		mappings, _ := configurations["bridge_mappings"].(map[string]any)
+		if _, mapped := mappings[PhysicalNetwork]; mapped != h.hasBridge() {
+			return fmt.Errorf("lab: %s: the server has bridge_mappings %v", h.Name, mappings)
+		}
+		return nil
+	})
 }

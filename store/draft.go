@@ -51,7 +51,9 @@ func (d *draft) take(b engine.Batch) (Batch, error) {
 	for _, c := range b.Changes {
 		if key, ok := strings.CutPrefix(c.Key, claimPrefix); ok {
 			change := claimChange{claim: claim{key: key, mod: b.Revision}, gone: c.Deleted}
-			if !c.Deleted {
+			if owner, ok := ownerInKey(key, c.Value); ok {
+				change.owner = owner
+			} else if !c.Deleted {
 				change.owner = d.texts.Of(c.Value)
 			}
 			d.claims = append(d.claims, change)

@@ -125,14 +125,18 @@ func buildIndex(ix *indexSpec, rows []*row) *tree.Tree[entry] {
 			}
 		}
 	}
-	slices.SortFunc(entries, entry.compare)
+	tree.Sort(entries, func(e *entry) string { return e.key }) // those with the same key stay in the order of the IDs
 	return tree.Build(entry.compare, entries)
 }
 
 // loadClaims makes the claims. An owner is an object nearly always: then its ID
 // is the text that the object's row has already.
 func (s *Snapshot) loadClaims(kvs []engine.KV) *tree.Tree[claim] {
-	ids := map[string]string{}
+	rows := 0
+	for _, t := range s.tables {
+		rows += t.rows.Len()
+	}
+	ids := make(map[string]string, rows)
 	for _, t := range s.tables {
 		t.rows.Scan(func(e entry) bool {
 			ids[e.key] = e.key
@@ -142,7 +146,10 @@ func (s *Snapshot) loadClaims(kvs []engine.KV) *tree.Tree[claim] {
 	claims := make([]claim, len(kvs))
 	_ = inPieces(len(kvs), func(_, from, to int) error { // none fails
 		for i, kv := range kvs[from:to] {
-			owner, known := ids[string(kv.Value)]
+			owner, known := ownerInKey(kv.Key, kv.Value)
+			if !known {
+				owner, known = ids[string(kv.Value)]
+			}
 			if !known {
 				owner = string(kv.Value)
 			}
@@ -151,4 +158,14 @@ func (s *Snapshot) loadClaims(kvs []engine.KV) *tree.Tree[claim] {
 		return nil
 	})
 	return tree.Build(compareClaims, claims)
+}
+
+// ownerInKey is the owner of a claim whose key ends with it: then it takes no
+// memory of its own.
+func ownerInKey(key string, owner []byte) (string, bool) {
+	at := len(key) - len(owner)
+	if at < 0 || key[at:] != string(owner) {
+		return "", false
+	}
+	return key[at:], true
 }

@@ -17,7 +17,7 @@ const maxLine = 1024
 const (
 	macForm  = `[0-9a-f]{2}(?::[0-9a-f]{2}){5}`
 	idForm   = `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`
-	nameForm = `[A-Za-z0-9](?:[-A-Za-z0-9.]{0,250}[A-Za-z0-9])?`
+	nameForm = `[A-Za-z0-9][-A-Za-z0-9.]{0,254}`
 )
 
 // The lines that the files of a DHCP server may have, and nothing else.
@@ -25,7 +25,7 @@ var (
 	clientLine = regexp.MustCompile(`^` + macForm + `,(?:tag:dhcpv6,)?(?:id:([^,\s"#]+),)?` + nameForm + `,(\[?[0-9a-f.:]+\]?)(?:,set:port-(` + idForm + `))?$`)
 	infoLine   = regexp.MustCompile(`^` + macForm + `,tag:dhcpv6,set:port-(` + idForm + `)$`)
 	optionLine = regexp.MustCompile(`^tag:(subnet|port)-(` + idForm + `),((?:option6?:[A-Za-z0-9][-A-Za-z0-9_+]*)|[0-9]+)(?:,(.*))?$`)
-	nameLine   = regexp.MustCompile(`^([0-9a-f.:]+)\t` + nameForm + ` `+nameForm+`$`)
+	nameLine   = regexp.MustCompile(`^([0-9a-f.:]+)\t` + nameForm + ` ` + nameForm + `$`)
 	leaseLine  = regexp.MustCompile(`^0 ` + macForm + ` [0-9.]+ \* \*$`)
 	argument   = regexp.MustCompile(`^--[-a-z0-9]+(=[-A-Za-z0-9._:/,]*)?$`)
 )

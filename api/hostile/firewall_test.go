@@ -162,4 +162,3 @@ func (f *firewall) text(port neutrino.ID, p packet) string {
 	}
 	return b.String()
 }
-

@@ -74,9 +74,10 @@ func (j *judge) judge(p *planned, request string) []string {
 	j.switches(p.state, request, wrong)
 	j.devices(p.state, wrong)
 	j.dnsmasq(p, request, wrong)
-	if text := p.state.Text(); strings.Contains(withoutOptions(text), canary) {
-		i := strings.Index(withoutOptions(text), canary)
-		wrong("a hostile text got into the plan: %.300q", withoutOptions(text)[max(0, i-100):])
+	for line := range strings.SplitSeq(p.state.Text(), "\n") {
+		if strings.Contains(line, canary) && strings.Contains(ownPlaces.ReplaceAllString(line, ""), canary) {
+			wrong("a hostile text got into the plan: %.300q", line)
+		}
 	}
 	return out
 }
@@ -84,8 +85,6 @@ func (j *judge) judge(p *planned, request string) []string {
 // The places where a tenant's text belongs: the value of an extra DHCP option,
 // and the client's id. Names of physical networks are the operator's.
 var ownPlaces = regexp.MustCompile(`(?m)(tag:port-[-0-9a-f]{36},[^,\n]*,.*$)|(,id:[^,\n]*,)|(physical network "[^\n]*)`)
-
-func withoutOptions(text string) string { return ownPlaces.ReplaceAllString(text, "") }
 
 var (
 	plainRule    = regexp.MustCompile(`^[-A-Za-z0-9._:/,!@=+ ]*$`)

@@ -20,7 +20,7 @@ func absences() []absence {
 	var all []absence
 	for why, list := range map[string][]string{
 		"the server has no such attribute": {
-			"api.md 2.1 network segments", "api.md 2.2 subnet segment_id", "api.md 2.2 subnet service_types",
+			"api.md 2.1 network is_default", "api.md 2.1 network segments", "api.md 2.2 subnet segment_id",
 			"api.md 2.5 port data_plane_status", "api.md 2.5 port hints", "api.md 2.5 port trusted",
 			"api.md 2.6 router distributed", "api.md 2.6 router ha", "api.md 2.8 port_forwarding project_id",
 		},

@@ -73,8 +73,9 @@ func TestEveryRouteAnswersEveryCallerAsTheReferenceSays(t *testing.T) {
 		}
 	})
 	y.report(t)
-	if y.scenes < len(scenes()) && !t.Failed() {
-		t.Skip("only some scenes were asked for: nothing is said about the others")
+	if y.scenes < len(scenes()) {
+		t.Logf("only %d of %d scenes were played: nothing is said about the others", y.scenes, len(scenes()))
+		return
 	}
 	y.everyRoute(t)
 	if y.cases < least {
@@ -126,8 +127,12 @@ func (w *world) rebuilt(t *testing.T, s scene) {
 // asks for it again. It answers what the server lacks.
 func (w *world) builds(s scene) (why string) {
 	defer func() {
-		if m, lacks := recover().(missing); lacks {
-			why = string(m)
+		switch lacks := recover().(type) {
+		case nil:
+		case missing:
+			why = string(lacks)
+		default:
+			panic(lacks)
 		}
 	}()
 	w.stale = false

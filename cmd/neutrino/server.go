@@ -251,7 +251,7 @@ func openStore(ctx context.Context, v *config.Values) (*store.DB, func(), error)
 		return nil, nil, fmt.Errorf("[database] connection: %w", err)
 	}
 	growHeap(loadingGrowth)
-	defer loaded()
+	defer growHeap(servingGrowth)
 	e, err := sqlite.Open(ctx, sqlite.Options{Path: file})
 	if err != nil {
 		return nil, nil, err
@@ -260,7 +260,10 @@ func openStore(ctx context.Context, v *config.Values) (*store.DB, func(), error)
 	if err != nil {
 		return nil, nil, errors.Join(err, e.Close())
 	}
+	trimming, stop := context.WithCancel(ctx)
+	go trimHeap(trimming)
 	return db, func() {
+		stop()
 		if err := errors.Join(db.Close(), e.Close()); err != nil {
 			slog.Error("store: close", "error", err)
 		}

@@ -58,7 +58,7 @@ func TestSubnetPoolGivesPrefixes(t *testing.T) {
 	if !slices.Contains(u.Prefixes, "10.70.0.0/23") && len(u.Prefixes) != 2 {
 		t.Errorf("prefixes %v", u.Prefixes)
 	}
-	refused(t, subnetpools.Delete(ctx, c, p.ID).ExtractErr(), http.StatusConflict)
+	refused(t, subnetpools.Delete(ctx, c, p.ID).ExtractErr(), http.StatusBadRequest) // api.md section 2
 	for _, s := range []*subnets.Subnet{a, b} {
 		done(t, subnets.Delete(ctx, c, s.ID).ExtractErr())
 	}

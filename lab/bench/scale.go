@@ -154,14 +154,14 @@ func (p *population) creations(ctx context.Context) ([]figure, error) {
 }
 
 // memory is what the server holds now.
-func (p *population) memory(context.Context) ([]figure, error) {
-	f, err := p.memoryFigure("memory of the server, for each port")
+func (p *population) memory(ctx context.Context) ([]figure, error) {
+	f, err := p.memoryFigure(ctx, "memory of the server, for each port")
 	return []figure{f}, err
 }
 
-func (p *population) memoryFigure(name string) (figure, error) {
+func (p *population) memoryFigure(ctx context.Context, name string) (figure, error) {
 	f := figure{name: name, target: "≤ 2.5 KB"}
-	rss, err := p.resident()
+	rss, err := p.settled(ctx)
 	if err != nil {
 		return f, err
 	}
@@ -192,7 +192,7 @@ func (p *population) restart(ctx context.Context) ([]figure, error) {
 	if _, _, err := p.get(ctx, "/v2.0/ports/"+p.ids[0]); err != nil {
 		return []figure{f}, err
 	}
-	m, err := p.memoryFigure("memory of the server after that, for each port")
+	m, err := p.memoryFigure(ctx, "memory of the server after that, for each port")
 	return []figure{f, m}, err
 }
 
@@ -226,6 +226,38 @@ func (s *server) resident() (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", s.cmd.Process.Pid)
+}
+
+// How long the server's memory has to stay before it counts, and how long that
+// is waited for: what a burst of work needed goes back to the system after it.
+const (
+	settleTime  = 12 * time.Second
+	settleLimit = time.Minute
+)
+
+// settled is the server's memory when it has stopped shrinking, bytes.
+func (s *server) settled(ctx context.Context) (int, error) {
+	least, since := 0, time.Now()
+	err := until(ctx, settleLimit, settleTime/10, func() error {
+		rss, err := s.resident()
+		if err != nil {
+			return err
+		}
+		if least == 0 || rss < least-least/100 {
+			least, since = rss, time.Now()
+		}
+		if time.Since(since) < settleTime {
+			return fmt.Errorf("it still gives memory back, %d MB now", rss>>20)
+		}
+		return nil
+	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = nil // it shrinks slowly: what there is now counts
+	}
+	if err != nil {
+		return 0, err
+	}
+	return s.resident()
 }
 
 // diskSize is the size of the server's store, bytes.

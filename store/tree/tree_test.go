@@ -185,3 +185,26 @@ func BenchmarkSet(b *testing.B) {
 		tr.Set(pair{key: i * 7919 % 1_000_003})
 	}
 }
+
+// Sorting is what comparing whole texts says, also where many are alike, the
+// same, or the beginning of another.
+func TestSortingByText(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type item struct {
+			text string
+			at   int
+		}
+		begin := rapid.SampledFrom([]string{"", "/c/ip/", "/c/group-user/one of the groups/", "\x00"}).Draw(t, "begin")
+		var items []item
+		for i := range rapid.IntRange(0, 200).Draw(t, "items") {
+			middle := rapid.SampledFrom([]string{"", "a", "\x00", "network one/", "network two/", "network two"}).Draw(t, "middle")
+			items = append(items, item{begin + middle + rapid.StringOfN(rapid.RuneFrom([]rune("ab\x00")), 0, 12, -1).Draw(t, "end"), i})
+		}
+		want := slices.Clone(items)
+		slices.SortStableFunc(want, func(a, b item) int { return cmp.Compare(a.text, b.text) })
+		Sort(items, func(i *item) string { return i.text })
+		if !slices.Equal(items, want) {
+			t.Fatalf("got %v, want %v", items, want)
+		}
+	})
+}

@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"neutrino/store/engine"
 	"neutrino/store/tree"
@@ -126,43 +128,38 @@ type found struct {
 	chunk int64
 }
 
-// inOrder sorts changes by key, and those of a key by revision, on all
-// processors: keys that begin alike go together.
-func inOrder(changes []found) []found {
+// inOrder sorts changes, which come in the order of the log, by key, and those
+// of a key by revision. All processors take part: keys that begin alike go
+// together.
+func inOrder(pieces [][]found) []found {
 	const begin = 6 // "/c/mac"
-	parts := map[string][]found{}
-	for _, f := range changes {
-		head := f.Key[:min(begin, len(f.Key))]
-		parts[head] = append(parts[head], f)
+	sizes, all := map[string]int{}, 0
+	for _, piece := range pieces {
+		for _, f := range piece {
+			sizes[f.Key[:min(begin, len(f.Key))]]++
+		}
+		all += len(piece)
 	}
-	heads := make([]string, 0, len(parts))
-	for head := range parts {
-		heads = append(heads, head)
+	sorted, parts, next := make([]found, all), map[string][]found{}, 0
+	for _, head := range slices.Sorted(maps.Keys(sizes)) {
+		parts[head] = sorted[next : next : next+sizes[head]]
+		next += sizes[head]
 	}
-	slices.Sort(heads)
-	work := make(chan []found, len(parts))
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for part := range work {
-				slices.SortFunc(part, func(a, b found) int {
-					if c := strings.Compare(a.Key, b.Key); c != 0 {
-						return c
-					}
-					return int(a.chunk>>seqBits - b.chunk>>seqBits)
-				})
-			}
+	for _, piece := range pieces {
+		for _, f := range piece {
+			head := f.Key[:min(begin, len(f.Key))]
+			parts[head] = append(parts[head], f)
+		}
+	}
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for _, part := range parts {
+		workers.Go(func() error {
+			tree.Sort(part, func(f *found) string { return f.Key })
+			return nil
 		})
 	}
-	for _, head := range heads {
-		work <- parts[head]
-	}
-	close(work)
-	workers.Wait()
-	sorted := changes[:0]
-	for _, head := range heads {
-		sorted = append(sorted, parts[head]...)
-	}
+	_ = workers.Wait() // none fails
 	return sorted
 }
 

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"neutrino/store/engine"
 )
@@ -121,25 +124,64 @@ func (e *Engine) takeFirst(rev int64) []found {
 	return first
 }
 
-// readLog reads all changes that are kept, up to the revision.
-func readLog(ctx context.Context, c *sql.Conn, rev int64) ([]found, error) {
+// chunksOfPiece is how many chunks are taken apart at once.
+const chunksOfPiece = 512
+
+// readLog reads all changes that are kept, up to the revision, in pieces of the
+// log. While one goroutine reads, others take apart what was read.
+func readLog(ctx context.Context, c *sql.Conn, rev int64) ([][]found, error) {
 	rows, err := c.QueryContext(ctx, `SELECT id, changes FROM log WHERE id < ? ORDER BY id`, (rev+1)<<seqBits)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var all []found
+	var pieces []*[]found
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	var chunks []chunk
+	flush := func() {
+		list, into := chunks, new([]found)
+		chunks, pieces = nil, append(pieces, into)
+		workers.Go(func() (err error) {
+			*into, err = apart(list)
+			return err
+		})
+	}
 	for rows.Next() {
-		var id int64
-		var chunk []byte
-		if err := rows.Scan(&id, &chunk); err != nil {
-			return nil, err
+		var ch chunk
+		if err := rows.Scan(&ch.id, &ch.changes); err != nil {
+			return nil, errors.Join(err, workers.Wait())
 		}
-		if err := changesOf(chunk, func(c change) { all = append(all, found{c, id}) }); err != nil {
-			return nil, fmt.Errorf("chunk %d: %w", id, err)
+		if chunks = append(chunks, ch); len(chunks) == chunksOfPiece {
+			flush()
 		}
 	}
-	return all, rows.Err()
+	flush()
+	if err := errors.Join(rows.Err(), workers.Wait()); err != nil {
+		return nil, err
+	}
+	out := make([][]found, len(pieces))
+	for i, p := range pieces {
+		out[i] = *p
+	}
+	return out, nil
+}
+
+// chunk is a row of the log.
+type chunk struct {
+	id      int64
+	changes []byte
+}
+
+// apart takes chunks apart.
+func apart(chunks []chunk) ([]found, error) {
+	var all []found
+	for _, ch := range chunks {
+		if err := changesOf(ch.changes, func(c change) { all = append(all, found{c, ch.id}) }); err != nil {
+			return nil, fmt.Errorf("chunk %d: %w", ch.id, err)
+		}
+	}
+	return all, nil
 }
 
 // Watch is that of [engine.Engine].

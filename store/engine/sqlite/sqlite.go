@@ -149,11 +149,11 @@ func (e *Engine) recall(ctx context.Context) error {
 	if err := e.conn.QueryRowContext(ctx, bounds).Scan(&rev, &compacted); err != nil {
 		return err
 	}
-	all, err := readLog(ctx, e.conn, rev)
+	pieces, err := readLog(ctx, e.conn, rev)
 	if err != nil {
 		return err
 	}
-	all = inOrder(all)
+	all := inOrder(pieces)
 	e.index = newIndex(all)
 	e.first = newest(all)
 	e.history.init(rev, compacted)
