@@ -76,6 +76,7 @@ var imports = map[string]struct {
 	"intent/rbac":         {[]string{".", "store", "intent/work", "intent/quota"}, "shares know what may be shared, and its quota"},
 	"intent/addressscope": {[]string{".", "store", "intent/work", "intent/rbac"}, "a scope can be shared"},
 	"intent/subnetpool":   {[]string{".", "store", "intent/work", "intent/rbac", "intent/quota"}, "a pool can be shared, and is counted"},
+	"intent/metering":     {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/tag":          {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/work":         {[]string{".", "store"}, "what all features stand on knows none of them"},
 	"auth":                {[]string{"."}, "who asks and what they may do needs no object and no request"},

@@ -68,6 +68,7 @@ func RealHands(c plan.Config, p Places, m metadata.Options) (Hands, []any) {
 	translations := conntrack.NewTranslations(conntrack.Options{NetNSDir: p.NetNSDir})
 	adverts := ra.New(ra.Options{NetNSDir: p.NetNSDir})
 	probes := probe.New(probe.Options{NetNSDir: p.NetNSDir})
+	counters := &meters{chains: names.MeterChains(c.WrapPrefix), tables: tables}
 	instances := &metadata.Directory{}
 	m.NetNSDir, m.Lookup = p.NetNSDir, instances.Find
 	listeners := metadata.New(m)
@@ -78,12 +79,13 @@ func RealHands(c plan.Config, p Places, m metadata.Options) (Hands, []any) {
 		Sets: tables.Sets(), Chains: tables.Chains(), Hooks: tables.Hooks(),
 		Zones: zones, Files: files, Processes: processes,
 		Leases: leases, Translations: translations, Adverts: adverts, Listeners: listeners,
-	}, []any{db, flows, links, expect, tables, zones, files, processes, leases, translations, adverts, probes, instances, listeners}
+	}, []any{db, flows, links, expect, tables, zones, files, processes, leases, translations, adverts, probes, counters, instances, listeners}
 }
 
 // chainPrefixes begin the chains of the agents whose work this one does.
 func chainPrefixes(first string) []string {
-	return []string{names.OVSChains(first).Prefix(), names.DHCPChains(first).Prefix(), names.L3Chains(first).Prefix()}
+	return []string{names.OVSChains(first).Prefix(), names.DHCPChains(first).Prefix(), names.L3Chains(first).Prefix(),
+		names.MeterChains(first).Prefix()}
 }
 
 // providerBridges are the operator's bridges that physical networks are on.

@@ -46,6 +46,10 @@ type Status struct {
 	// Repaired is what others changed and the agent put right, newest last, as
 	// far as it is remembered.
 	Repaired []Repair `json:"repaired"`
+	// Metering is what metering labels counted, read when the status is asked for;
+	// MeteringProblem says why some of it is missing.
+	Metering        []Metered `json:"metering,omitempty"`
+	MeteringProblem string    `json:"metering_problem,omitempty"`
 }
 
 // shared is what the loop shows to others.
@@ -73,7 +77,7 @@ func (s *shared) update(a *Agent, v feed.View, res reconcile.Result) {
 	s.view, s.state = a.planned, a.state
 }
 
-// Status is the agent's present status.
+// Status is the agent's present status, without what is metered.
 func (a *Agent) Status() Status {
 	a.shared.mu.Lock()
 	st := a.shared.status
@@ -86,12 +90,17 @@ func (a *Agent) Status() Status {
 // serveStatus answers GET /status (JSON), /view and /plan (text).
 func (a *Agent) serveStatus(ctx context.Context, ln net.Listener) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		st := a.Status()
+		var err error
+		if st.Metering, err = a.metered(r.Context()); err != nil {
+			st.MeteringProblem = err.Error()
+		}
 		w.Header().Set("Content-Type", "application/json")
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		// A caller that went away needs no answer.
-		_ = enc.Encode(a.Status())
+		_ = enc.Encode(st)
 	})
 	mux.HandleFunc("GET /view", a.text(func() string {
 		if a.shared.view == nil {

@@ -18,6 +18,7 @@ type access[T any] struct {
 	index *store.Index[T]
 	key   string
 	all   bool // the rows are the whole table
+	mixed bool // some rows are not written, so that no index has them
 }
 
 // keyed are rows that an index finds; without one the keys are the rows' ids.
@@ -39,6 +40,29 @@ func (k *kind[T]) accepts(v view, q *query[T], row *T) bool {
 // accessTo is the way that looks at the fewest rows: the filter whose index has
 // the fewest, what belongs to the caller, or the whole table.
 func (k *kind[T]) accessTo(v view, q *query[T]) access[T] {
+	a := k.accessToWritten(v, q)
+	if k.unwritten == nil {
+		return a
+	}
+	more := k.unwritten(v)
+	if len(more) == 0 {
+		return a
+	}
+	return access[T]{count: a.count + len(more), mixed: true, rows: func(yield func(*T) bool) {
+		for row := range a.rows {
+			if !yield(row) {
+				return
+			}
+		}
+		for _, row := range more {
+			if !yield(row) {
+				return
+			}
+		}
+	}}
+}
+
+func (k *kind[T]) accessToWritten(v view, q *query[T]) access[T] {
 	if k.scope != nil {
 		return access[T]{rows: k.scope(v)}
 	}
@@ -127,7 +151,7 @@ func (k *kind[T]) under(v view, index *store.Index[T], key string) iter.Seq[*T] 
 // nil where sorting the rows of the access costs less.
 func (k *kind[T]) walk(v view, q *query[T], a access[T]) iter.Seq[*T] {
 	s, ok := v.Reader.(*store.Snapshot)
-	if !ok || k.scope != nil || q.limit == 0 {
+	if !ok || k.scope != nil || q.limit == 0 || a.mixed {
 		return nil
 	}
 	way := store.Way{From: q.marker, Back: q.reverse}

@@ -262,17 +262,34 @@ func (a *api) route(c *call) (*reply, error) {
 	case parts[1] == "quotas":
 		return a.quotas(c, parts[2:])
 	}
-	res := a.resources[parts[1]]
+	return a.resource(c, parts[1:])
+}
+
+// resource answers for what is at or below a collection.
+func (a *api) resource(c *call, parts []string) (*reply, error) {
+	res, rest := a.find(parts)
 	switch {
 	case res == nil:
 		return nil, noResource()
-	case len(parts) == 2:
+	case len(rest) == 0:
 		return res.collection(c)
-	case len(parts) == 3:
-		return res.item(c, neutrino.ID(parts[2]))
+	case len(rest) == 1:
+		return res.item(c, neutrino.ID(rest[0]))
 	}
 	if p, ok := res.(parent); ok {
-		return p.below(c, neutrino.ID(parts[2]), parts[3:])
+		return p.below(c, neutrino.ID(rest[0]), rest[1:])
 	}
 	return nil, noResource()
+}
+
+// find is the resource whose path the parts of a request's path begin with, of
+// one segment or of two, and the parts that follow.
+func (a *api) find(parts []string) (resource, []string) {
+	if res := a.resources[parts[0]]; res != nil {
+		return res, parts[1:]
+	}
+	if len(parts) == 1 {
+		return nil, nil
+	}
+	return a.resources[parts[0]+"/"+parts[1]], parts[2:]
 }

@@ -126,10 +126,11 @@ func TestBodiesOfSubnetsPortsAndRules(t *testing.T) {
 	c := newCloud(t)
 	net := c.network("n")
 	c.subnet(net, "10.0.0.0/24")
+	group := c.post("/v2.0/security-groups", `{"security_group":{"name":"g"}}`)["id"]
 	for _, row := range refusedAttributes() {
 		t.Run(row.one+" "+row.attrs[:min(len(row.attrs), 60)], func(t *testing.T) {
 			attrs := strings.NewReplacer(`N,`, fmt.Sprintf(`"network_id":%q,`, net), "NET", fmt.Sprintf("%q", net),
-				`S,`, fmt.Sprintf(`"network_id":%q,"ip_version":4,`, net), `G`, `"security_group_id":"x"`).Replace(row.attrs)
+				`S,`, fmt.Sprintf(`"network_id":%q,"ip_version":4,`, net), `G`, fmt.Sprintf(`"security_group_id":%q`, group)).Replace(row.attrs)
 			a := c.do("POST", "/v2.0/"+strings.ReplaceAll(row.one, "_", "-")+"s", `{"`+row.one+`":{`+attrs+`}}`)
 			a.t = t
 			a.fails(400, row.typ, row.message)

@@ -56,8 +56,10 @@ func (a *api) ready(ctx context.Context) *reply {
 // that a client cannot make up more of them.
 func (a *api) resourceOf(path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
-	if len(parts) >= 2 && a.resources[parts[1]] != nil {
-		return parts[1]
+	if len(parts) >= 2 {
+		if res, _ := a.find(parts[1:]); res != nil {
+			return res.called().path
+		}
 	}
 	return "other"
 }

@@ -78,6 +78,9 @@ type kind[T any] struct {
 	// reach, where there is one, finds all rows that a caller may see who may not
 	// see everything, and perhaps others.
 	reach func(view) []keyed[T]
+	// unwritten, where there is one, are rows that the caller sees although they
+	// are written only when a request needs them.
+	unwritten func(view) []*T
 	// rule is what the policy's rules call the kind, where that is not names.one.
 	rule    string
 	related related[T]
@@ -262,6 +265,13 @@ func (k *kind[T]) gets(v view, row *T) bool {
 
 // at is the row of the id.
 func (k *kind[T]) at(v view, id neutrino.ID) (*T, bool) {
+	if k.unwritten != nil {
+		for _, row := range k.unwritten(v) {
+			if k.key(row) == id {
+				return row, true
+			}
+		}
+	}
 	if k.table != nil {
 		return store.Peek(v.Reader, k.table, id)
 	}

@@ -22,6 +22,8 @@ func resources(config intent.Config) []resource {
 		tagged(subnetPools(), work.SubnetPools()),
 		addressScopes(),
 		rbacPolicies(),
+		meteringLabels(),
+		meteringLabelRules(),
 		a,
 		zones(),
 		floatingIPPools(),

@@ -225,15 +225,21 @@ func TestTheDefaultExternalNetwork(t *testing.T) {
 	c.do("POST", "/v2.0/networks", `{"network":{"is_default":true}}`).fails(400, "InvalidInput", "router:external")
 }
 
-func TestSubnetsShowThatTheirNetworkIsExternal(t *testing.T) {
+// A project uses the subnets of an external network through its gateway and its
+// floating IPs; it sees them when the network is shared with it too.
+func TestTheSubnetsOfAnExternalNetworkAreHidden(t *testing.T) {
 	c := newCloud(t)
-	_, outside := c.external("public", "203.0.113.0/24")
-	inside := c.subnet(c.network("n"), "10.0.0.0/24")
-	for query, want := range map[string]string{"true": outside, "0": inside} {
-		rows := c.get("/v2.0/subnets?router:external=" + query).list("subnets")
-		if column1(rows, "id") != want || rows[0]["router:external"] != (want == outside) {
-			t.Errorf("%s finds %v", query, rows)
-		}
+	public, outside := c.external("public", "203.0.113.0/24")
+	alice := []string{"X-Project-Id", "alice", "X-Roles", "member"}
+	seen := func() string {
+		return column1(c.get("/v2.0/subnets?network_id="+public, alice...).list("subnets"), "id")
 	}
-	c.do("PUT", "/v2.0/subnets/"+inside, `{"subnet":{"router:external":true}}`).fails(400, wire.TypeBadRequest, "read-only")
+	if got := seen(); got != "" {
+		t.Errorf("alice sees %s", got)
+	}
+	c.get("/v2.0/networks/"+public, alice...).want(200)
+	c.do("PUT", "/v2.0/networks/"+public, `{"network":{"shared":true}}`).want(200)
+	if got := seen(); got != outside {
+		t.Errorf("of a shared network alice sees %q", got)
+	}
 }

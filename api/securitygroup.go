@@ -2,7 +2,9 @@ package api
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
+	"time"
 
 	"neutrino"
 	"neutrino/api/wire"
@@ -25,6 +27,12 @@ func securityGroups() *kind[neutrino.SecurityGroup] {
 		},
 		visible: work.VisibleSecurityGroup,
 		reach:   ownOrGiven(store.GroupsByProject, rbac.SecurityGroup),
+		unwritten: func(v view) []*neutrino.SecurityGroup {
+			if g, _ := unwrittenGroup(v); g != nil {
+				return []*neutrino.SecurityGroup{g}
+			}
+			return nil
+		},
 		related: related[neutrino.SecurityGroup]{sharedFlag: shared.rule},
 		create:  from(intent.CreateSecurityGroup), update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
 		computed: []column[neutrino.SecurityGroup]{{
@@ -39,16 +47,30 @@ func securityGroups() *kind[neutrino.SecurityGroup] {
 
 // appendRules embeds the rules of a group, in full.
 func appendRules(b []byte, v view, g *neutrino.SecurityGroup, rules *kind[neutrino.SecurityGroupRule]) []byte {
-	b = append(b, '[')
-	first := true
-	for r := range store.By(v.Reader, store.RulesByGroup, string(g.ID)) {
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		b = rules.appendRow(b, v, r, nil)
+	list := slices.Collect(store.By(v.Reader, store.RulesByGroup, string(g.ID)))
+	if own, unwritten := unwrittenGroup(v); own != nil && own.ID == g.ID {
+		list = unwritten
 	}
-	return append(b, ']')
+	return wire.AppendList(b, list, func(b []byte, r *neutrino.SecurityGroupRule) []byte {
+		return rules.appendRow(b, v, r, nil)
+	})
+}
+
+// unwrittenGroup is the default group of the caller's project with its rules,
+// as long as no request has written it: a GET shows it and writes nothing
+// (api.md section 6, W15).
+func unwrittenGroup(v view) (*neutrino.SecurityGroup, []*neutrino.SecurityGroupRule) {
+	if v.caller.ProjectID == "" || intent.HasDefaultGroup(v.Reader, v.caller.ProjectID) {
+		return nil, nil
+	}
+	g, rules := intent.DefaultGroup(v.caller.ProjectID)
+	g.CreatedAt, g.UpdatedAt = v.now.Truncate(time.Second), v.now.Truncate(time.Second)
+	list := make([]*neutrino.SecurityGroupRule, len(rules))
+	for i := range rules {
+		rules[i].CreatedAt, rules[i].UpdatedAt = g.CreatedAt, g.UpdatedAt
+		list[i] = &rules[i]
+	}
+	return &g, list
 }
 
 func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
@@ -62,9 +84,16 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			{"project_id", store.RulesByProject},
 		},
 		visible: work.VisibleSecurityGroupRule,
-		reach:   reachOfRules,
+		unwritten: func(v view) []*neutrino.SecurityGroupRule {
+			_, rules := unwrittenGroup(v)
+			return rules
+		},
+		reach: reachOfRules,
 		related: related[neutrino.SecurityGroupRule]{
 			"security_group:project_id": func(v view, r *neutrino.SecurityGroupRule) (string, bool) {
+				if own, _ := unwrittenGroup(v); own != nil && own.ID == r.SecurityGroupID {
+					return own.ProjectID, true
+				}
 				g, ok := store.Peek(v.Reader, store.SecurityGroups, r.SecurityGroupID)
 				if !ok {
 					return "", false
@@ -73,6 +102,9 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			},
 		},
 		above: func(v view, r *neutrino.SecurityGroupRule) error {
+			if own, _ := unwrittenGroup(v); own != nil && own.ID == r.SecurityGroupID {
+				return nil
+			}
 			g, ok := store.Peek(v.Reader, store.SecurityGroups, r.SecurityGroupID)
 			if !ok || !work.VisibleSecurityGroup(v.caller, v.Reader, g) {
 				return work.Groups().Missing(r.SecurityGroupID)

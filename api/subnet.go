@@ -35,10 +35,8 @@ func subnets() *kind[neutrino.Subnet] {
 			prefixLength:   func() any { return new(*int) },
 			useDefaultPool: func() any { return new(bool) },
 		},
-		computed: []column[neutrino.Subnet]{ofItsNetwork(isExternal()).column(networkExternal)},
 		filters: map[string]func(*query[neutrino.Subnet], []string) error{
-			sharedFlag:      ofItsNetwork(networkShared()).filter,
-			networkExternal: ofItsNetwork(isExternal()).filter,
+			sharedFlag: ofItsNetwork(networkShared()).filter,
 		},
 	}.ready()
 }
@@ -65,7 +63,7 @@ func createSubnet(tx *intent.Tx, req *request[neutrino.Subnet]) (*neutrino.Subne
 }
 
 // ofItsNetwork mirrors a flag of the network: shared, which a subnet has for
-// filters only, and router:external (api.md section 2.2).
+// filters only (api.md section 2.2).
 func ofItsNetwork(flag fact[neutrino.Network]) fact[neutrino.Subnet] {
 	return func(v view, s *neutrino.Subnet) bool {
 		n, ok := v.network(s.NetworkID)

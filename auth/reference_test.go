@@ -42,7 +42,7 @@ const letters = `
      delete_network:tags A M
      get_network:tags A R shared external adv
 2.2  create_subnet A NM
-     get_subnet R shared external A NR S
+     get_subnet R shared A NR S
      update_subnet M A NM
      delete_subnet M A NM
      create_subnet:segment_id A
@@ -53,7 +53,7 @@ const letters = `
      create_subnet:tags M A NM
      update_subnet:tags M A NM
      delete_subnet:tags M A NM
-     get_subnet:tags R shared external A NR
+     get_subnet:tags R shared A NR
 2.3  create_subnetpool A M
      get_subnetpool A R shared
      update_subnetpool A M

@@ -17,7 +17,9 @@ func networkRules() []Rule {
 func subnetRules() []Rule {
 	f := &family{resource: "subnet", collection: "/subnets", called: "subnet"}
 	write := or(member, admin, networkMember)
-	read := or(reader, "rule:shared", "rule:external_network", admin, networkReader)
+	// Neutron's rule names external networks too, for servers with the extension
+	// subnet-external-network, which this one is without.
+	read := or(reader, "rule:shared", admin, networkReader)
 	return f.verbs(demands{create: or(admin, networkMember), get: or(read, service), update: write, delete: write}).
 		attributes(demands{create: admin, get: admin, update: admin}, "segment_id").
 		attributes(demands{create: admin, update: admin}, "service_types").

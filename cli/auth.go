@@ -25,9 +25,13 @@ const (
 	authBasic    authKind = "http_basic"
 	authPassword authKind = "password"
 	authToken    authKind = "token"
+	// authApplication is a login with an application credential.
+	authApplication authKind = "application_credential"
 )
 
-func (k authKind) needsToken() bool { return k == authPassword || k == authToken }
+func (k authKind) needsToken() bool {
+	return k == authPassword || k == authToken || k == authApplication
+}
 
 // auth is who is calling, and where the API is: what the options, the
 // environment and clouds.yaml say together.
@@ -38,10 +42,12 @@ type auth struct {
 	username, userID, password     string
 	userDomain, userDomainID       string
 	token                          string
+	application, applicationID     string // the application credential's name or id
+	secret                         string // of the application credential
 	project, projectID             string
 	projectDomain, projectDomainID string
 	system                         string
-	caFile                         string
+	caFile, certFile, keyFile      string
 	insecure                       bool
 }
 
@@ -51,16 +57,9 @@ func (a auth) client() (*client, error) {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: a.insecure}
-	if a.caFile != "" {
-		pem, err := os.ReadFile(a.caFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the certificates of --os-cacert: %w", err)
-		}
-		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--os-cacert %s holds no certificate", a.caFile)
-		}
+	var err error
+	if transport.TLSClientConfig, err = a.tls(); err != nil {
+		return nil, err
 	}
 	c := &client{http: &http.Client{Transport: transport, Timeout: patience, CheckRedirect: sameHost}, auth: a, header: http.Header{}}
 	c.endpoint = trimVersion(a.endpoint)
@@ -71,6 +70,29 @@ func (a auth) client() (*client, error) {
 		}
 	}
 	return c, nil
+}
+
+// tls is whom the client trusts, and the certificate that it shows.
+func (a auth) tls() (*tls.Config, error) {
+	config := &tls.Config{InsecureSkipVerify: a.insecure}
+	if a.caFile != "" {
+		pem, err := os.ReadFile(a.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the certificates of --os-cacert: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--os-cacert %s holds no certificate", a.caFile)
+		}
+	}
+	if a.certFile != "" {
+		pair, err := tls.LoadX509KeyPair(a.certFile, cmp.Or(a.keyFile, a.certFile))
+		if err != nil {
+			return nil, fmt.Errorf("read the certificate of --os-cert and its --os-key: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
 }
 
 // sameHost follows a redirection only on the same host: the token is for nobody
@@ -91,15 +113,21 @@ func (a auth) check() error {
 		return fmt.Errorf("--os-auth-type %s needs %s: set --os-%s, OS_%s or clouds.yaml",
 			a.kind, what, option, strings.ToUpper(strings.ReplaceAll(option, "-", "_")))
 	}
-	known := []authKind{authNone, authBasic, authPassword, authToken}
+	known := []authKind{authNone, authBasic, authPassword, authToken, authApplication}
 	switch {
 	case !slices.Contains(known, a.kind):
-		return fmt.Errorf("--os-auth-type %s is unknown; there are none, http_basic, password and token", a.kind)
+		return fmt.Errorf("--os-auth-type %s is unknown; there are none, http_basic, password, token and application_credential", a.kind)
 	case (a.kind == authBasic || a.kind == authPassword) && a.username == "" && a.userID == "":
 		return missing("a user", "username")
 	case a.kind == authToken && a.token == "":
 		return missing("a token", "token")
-	case a.kind == authPassword && a.authURL == "":
+	case a.kind == authApplication && a.applicationID == "" && a.application == "":
+		return missing("an application credential", "application-credential-id")
+	case a.kind == authApplication && a.applicationID == "" && a.username == "" && a.userID == "":
+		return missing("the user of an application credential that is named, not given by its id", "username")
+	case a.kind == authApplication && a.secret == "":
+		return missing("the secret", "application-credential-secret")
+	case (a.kind == authPassword || a.kind == authApplication) && a.authURL == "":
 		return missing("the URL of Keystone", "auth-url")
 	case a.kind == authToken && a.authURL == "" && a.endpoint == "":
 		return missing("the URL of Keystone, or an endpoint", "auth-url")
@@ -120,8 +148,8 @@ func (c *client) login(ctx context.Context) error {
 		c.header.Set("X-Auth-Token", a.token)
 		return nil
 	}
-	base := strings.TrimSuffix(strings.TrimRight(a.authURL, "/"), "/v3")
-	req, err := newRequest(ctx, http.MethodPost, base+"/v3/auth/tokens", a.identity())
+	base := a.identityURL()
+	req, err := newRequest(ctx, http.MethodPost, base+"/auth/tokens", a.identity())
 	if err != nil {
 		return err
 	}
@@ -133,6 +161,7 @@ func (c *client) login(ctx context.Context) error {
 	if token == "" {
 		return fmt.Errorf("log in at Keystone: %s gave no token", base)
 	}
+	c.project = projectOf(body)
 	if c.endpoint == "" {
 		found, err := networkEndpoint(body, a)
 		if err != nil {
@@ -144,23 +173,42 @@ func (c *client) login(ctx context.Context) error {
 	return nil
 }
 
+// identityURL is Keystone's, with the version.
+func (a auth) identityURL() string {
+	return strings.TrimSuffix(strings.TrimRight(a.authURL, "/"), "/v3") + "/v3"
+}
+
+// projectOf is the id and the name of the project that a token is for.
+func projectOf(body []byte) named {
+	var answer struct{ Token struct{ Project named } }
+	if json.Unmarshal(body, &answer) != nil {
+		return named{}
+	}
+	return answer.Token.Project
+}
+
 // identity is the body of POST /v3/auth/tokens.
 func (a auth) identity() any {
 	type dict = map[string]any
 	methods := dict{"methods": []string{string(a.kind)}}
-	if a.kind == authToken {
+	user := dict{"id": a.userID}
+	if a.userID == "" {
+		user = dict{"name": a.username, "domain": domain(a.userDomain, a.userDomainID)}
+	}
+	switch {
+	case a.kind == authToken:
 		methods["token"] = dict{"id": a.token}
-	} else {
-		user := dict{"password": a.password}
-		if a.userID != "" {
-			user["id"] = a.userID
-		} else {
-			user["name"], user["domain"] = a.username, domain(a.userDomain, a.userDomainID)
-		}
+	case a.kind == authPassword:
+		user["password"] = a.password
 		methods["password"] = dict{"user": user}
+	case a.applicationID != "":
+		methods[string(authApplication)] = dict{"id": a.applicationID, "secret": a.secret}
+	default:
+		methods[string(authApplication)] = dict{"name": a.application, "secret": a.secret, "user": user}
 	}
 	body := dict{"identity": methods}
 	switch {
+	case a.kind == authApplication: // it is for one project, and Keystone takes no scope
 	case a.projectID != "":
 		body["scope"] = dict{"project": dict{"id": a.projectID}}
 	case a.project != "":

@@ -124,7 +124,7 @@ func TestWhatIsMissingToLogInIsSaid(t *testing.T) {
 	c := newCloud(t)
 	c.source = from(nil)
 	for line, words := range map[string]string{
-		"--os-auth-type magic":                      "--os-auth-type magic is unknown; there are none, http_basic, password and token",
+		"--os-auth-type magic":                      "--os-auth-type magic is unknown; there are none, http_basic, password, token and application_credential",
 		"--os-auth-type password":                   "needs a user: set --os-username, OS_USERNAME or clouds.yaml",
 		"--os-auth-type password --os-username ann": "needs the URL of Keystone",
 		"--os-auth-type token":                      "needs a token",

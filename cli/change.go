@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -22,6 +23,7 @@ type change struct {
 // body makes the attributes that the options say.
 func (s *session) body(ctx context.Context, ch change) (object, error) {
 	body := ch.body
+	s.domainsIn(ch.given)
 	for _, g := range ch.given {
 		if g.is() && g.clear && g.attr != "" {
 			body = assign(body, g.attr, []any{})
@@ -53,6 +55,15 @@ func (s *session) body(ctx context.Context, ch change) (object, error) {
 		}
 		body = assign(body, attr, value)
 	}
+	for _, g := range ch.given {
+		if !g.is() || g.name != extraProperty {
+			continue
+		}
+		var err error
+		if body, err = ch.extra(body, g.texts); err != nil {
+			return nil, err
+		}
+	}
 	// A cleared profile is an object, not a list.
 	for i, m := range body {
 		if list, ok := m.value.([]any); ok && len(list) == 0 && m.key == "binding:profile" {
@@ -60,6 +71,69 @@ func (s *session) body(ctx context.Context, ch change) (object, error) {
 		}
 	}
 	return body, nil
+}
+
+// extraProperty is the option for attributes that have none.
+const extraProperty = "extra-property"
+
+func extraOptions() []option {
+	types := "{str,int,bool,list,dict}"
+	return []option{{name: extraProperty, many: true, arg: "[type=" + types + ",]name=<attribute>,value=<value>",
+		keys: []key{{name: "type", attr: "type"}, {name: "name", attr: "name", must: true}, {name: "value", attr: "value"}},
+		help: "attribute that has no option of its own; the elements of a list or a dict stand apart by a semicolon"}}
+}
+
+// extra adds the attributes that --extra-property names; unset empties them.
+func (ch change) extra(body object, texts []string) (object, error) {
+	for _, text := range texts {
+		said, err := parts(extraOptions()[0].keys, text)
+		if err != nil {
+			return nil, err
+		}
+		var value any
+		if !ch.unset {
+			if value, err = typed(said.text("type"), said.text("value")); err != nil {
+				return nil, fmt.Errorf("--%s %s: %w", extraProperty, text, err)
+			}
+		}
+		body = body.with(said.text("name"), value)
+	}
+	return body, nil
+}
+
+// typed is a value of a type of --extra-property.
+func typed(kind, text string) (any, error) {
+	switch kind {
+	case "", "str":
+		return text, nil
+	case "int":
+		return integer(text)
+	case "bool":
+		switch strings.ToLower(text) {
+		case "true":
+			return true, nil
+		case "false":
+			return false, nil
+		}
+		return nil, fmt.Errorf("this is neither true nor false")
+	case "list":
+		list := []any{}
+		for element := range strings.SplitSeq(text, ";") {
+			list = append(list, element)
+		}
+		return list, nil
+	case "dict":
+		dict := object{}
+		for pair := range strings.SplitSeq(text, ";") {
+			k, v, ok := strings.Cut(pair, ":")
+			if !ok {
+				return nil, fmt.Errorf("the form of a dict is key:value;key:value")
+			}
+			dict = dict.with(k, v)
+		}
+		return dict, nil
+	}
+	return nil, fmt.Errorf("%q is no type%s; there are str, int, bool, list and dict", kind, didYouMean(kind, []string{"str", "int", "bool", "list", "dict"}))
 }
 
 // value is the new value of an attribute.
@@ -152,7 +226,7 @@ func (p *program) changeCommand(r *resource, verb string) *cobra.Command {
 	kinds := r.kinds(r.words)
 	cmd := &cobra.Command{Use: r.use(r.object()), Short: short + article(r.words), Example: indent(f.example), ValidArgsFunction: p.completeArgs(kinds, false)}
 	cmd.Args = exactly(kinds...)
-	options := f.options
+	options := slices.Concat(f.options, extraOptions())
 	if r.tags {
 		options = slices.Concat(options, tags())
 	}
@@ -248,6 +322,9 @@ func (p *program) actionCommand(a action) *cobra.Command {
 	} else {
 		use, kinds = use+" <"+a.second.name+">", append(kinds, a.second.of)
 	}
+	if a.last {
+		use, kinds = "_ <"+a.second.name+"> "+r.object(), []string{a.second.of, a.first}
+	}
 	if a.only != "" {
 		options = append(options, option{name: a.only, only: "; there is no other kind", help: "say the kind of agent"})
 	}
@@ -277,6 +354,9 @@ func (p *program) act(cmd *cobra.Command, a action, args []string, given []*give
 		return nil, err
 	}
 	ctx := cmd.Context()
+	if a.last {
+		args = []string{args[1], args[0]}
+	}
 	id, err := s.id(ctx, a.first, args[0])
 	if err != nil {
 		return nil, err

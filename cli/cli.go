@@ -134,6 +134,8 @@ type session struct {
 	*program
 	api *client
 	ids map[string]string // names that were looked up
+	// domains are those of projects, by the option that names the project.
+	domains map[string]string
 }
 
 // open finds out who is calling, and where the API is.
@@ -153,7 +155,7 @@ func (p *program) open(cmd *cobra.Command) (*session, error) {
 	if p.debug {
 		api.debug = cmd.ErrOrStderr()
 	}
-	return &session{program: p, api: api, ids: map[string]string{}}, nil
+	return &session{program: p, api: api, ids: map[string]string{}, domains: map[string]string{}}, nil
 }
 
 // resource is the resource of the words.

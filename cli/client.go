@@ -24,6 +24,7 @@ type client struct {
 	endpoint string // without /v2.0
 	header   http.Header
 	debug    io.Writer // a line for each request, where there is one
+	project  named     // that of the token
 }
 
 // request is one call of the API.
@@ -38,6 +39,7 @@ type request struct {
 type refusal struct {
 	status        int
 	kind, message string
+	request       string // the server's name for it, to be found in its log
 }
 
 func (e *refusal) Error() string {
@@ -45,7 +47,11 @@ func (e *refusal) Error() string {
 	if kind != "" {
 		kind = " " + kind
 	}
-	return fmt.Sprintf("%s (HTTP %d%s)", e.message, e.status, kind)
+	text := fmt.Sprintf("%s (HTTP %d%s)", e.message, e.status, kind)
+	if e.request != "" {
+		text += " (Request-ID: " + e.request + ")"
+	}
+	return text
 }
 
 // isMissing says whether the API answered that there is no such object.
@@ -54,14 +60,29 @@ func isMissing(err error) bool {
 	return errors.As(err, &r) && r.status == http.StatusNotFound
 }
 
+func isForbidden(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.status == http.StatusForbidden
+}
+
 // do sends a request and reads the answer, nil where it has no body.
 func (c *client) do(ctx context.Context, r request) (object, error) {
-	if c.endpoint == "" || c.auth.kind.needsToken() && c.header.Get("X-Auth-Token") == "" {
-		if err := c.login(ctx); err != nil {
-			return nil, err
-		}
+	if err := c.loggedIn(ctx); err != nil {
+		return nil, err
 	}
-	target := c.endpoint + "/v2.0/" + r.path
+	return c.ask(ctx, c.endpoint+"/v2.0/"+r.path, r)
+}
+
+// loggedIn logs in where that is needed and not done.
+func (c *client) loggedIn(ctx context.Context) error {
+	if c.endpoint == "" || c.auth.kind.needsToken() && c.header.Get("X-Auth-Token") == "" {
+		return c.login(ctx)
+	}
+	return nil
+}
+
+// ask sends a request to the URL.
+func (c *client) ask(ctx context.Context, target string, r request) (object, error) {
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
 	}
@@ -128,7 +149,7 @@ func (c *client) send(req *http.Request) ([]byte, http.Header, error) {
 			len(body), time.Since(began).Round(time.Microsecond), resp.Header.Get("X-Openstack-Request-Id"))
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		return nil, nil, refusalOf(resp.StatusCode, body)
+		return nil, nil, refusalOf(resp, body)
 	}
 	return body, resp.Header, nil
 }
@@ -143,13 +164,13 @@ func cause(err error) error {
 }
 
 // refusalOf reads the forms of an error's body: Neutron's, and Keystone's.
-func refusalOf(status int, body []byte) error {
+func refusalOf(resp *http.Response, body []byte) error {
 	var answer struct {
 		NeutronError json.RawMessage
 		Error        struct{ Title, Message string }
 	}
 	var neutron struct{ Type, Message string }
-	e := &refusal{status: status}
+	e := &refusal{status: resp.StatusCode, request: printable(resp.Header.Get("X-Openstack-Request-Id"))}
 	if json.Unmarshal(body, &answer) == nil {
 		if json.Unmarshal(answer.NeutronError, &neutron) == nil && neutron.Message != "" {
 			e.kind, e.message = neutron.Type, neutron.Message
@@ -161,7 +182,7 @@ func refusalOf(status int, body []byte) error {
 		e.message = strings.TrimSpace(string(body))
 	}
 	if e.message == "" {
-		e.message = http.StatusText(status)
+		e.message = http.StatusText(resp.StatusCode)
 	}
 	return e
 }

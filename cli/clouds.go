@@ -46,7 +46,7 @@ type setting struct {
 func settings() []setting {
 	return []setting{
 		{"endpoint", "URL of the Networking API, with or without /v2.0", []string{"OS_URL", "OS_ENDPOINT_OVERRIDE"}, "endpoint", func(a *auth) *string { return &a.endpoint }},
-		{"auth-type", "none, http_basic, password or token", nil, "", func(a *auth) *string { return (*string)(&a.kind) }},
+		{"auth-type", "none, http_basic, password, token or application_credential", nil, "", func(a *auth) *string { return (*string)(&a.kind) }},
 		{"auth-url", "URL of Keystone", nil, "", func(a *auth) *string { return &a.authURL }},
 		{"username", "user's name", nil, "", func(a *auth) *string { return &a.username }},
 		{"user-id", "user's id", nil, "", func(a *auth) *string { return &a.userID }},
@@ -54,6 +54,9 @@ func settings() []setting {
 		{"user-domain-name", "domain of the user, by name", []string{"OS_DEFAULT_DOMAIN_NAME"}, "", func(a *auth) *string { return &a.userDomain }},
 		{"user-domain-id", "domain of the user, by id", []string{"OS_DEFAULT_DOMAIN_ID", "OS_DEFAULT_DOMAIN"}, "", func(a *auth) *string { return &a.userDomainID }},
 		{"token", "token of Keystone", nil, "", func(a *auth) *string { return &a.token }},
+		{"application-credential-id", "application credential by id", nil, "", func(a *auth) *string { return &a.applicationID }},
+		{"application-credential-name", "application credential by name, with its user", nil, "", func(a *auth) *string { return &a.application }},
+		{"application-credential-secret", "secret of the application credential", nil, "", func(a *auth) *string { return &a.secret }},
 		{"project-name", "project by name", []string{"OS_TENANT_NAME"}, "", func(a *auth) *string { return &a.project }},
 		{"project-id", "project by id", []string{"OS_TENANT_ID"}, "", func(a *auth) *string { return &a.projectID }},
 		{"project-domain-name", "domain of the project, by name", []string{"OS_DEFAULT_DOMAIN_NAME"}, "", func(a *auth) *string { return &a.projectDomain }},
@@ -62,6 +65,8 @@ func settings() []setting {
 		{"region-name", "region of the catalogue", nil, "", func(a *auth) *string { return &a.region }},
 		{"interface", "public, internal or admin endpoint of the catalogue", []string{"OS_ENDPOINT_TYPE"}, "", func(a *auth) *string { return &a.iface }},
 		{"cacert", "file with the certificates to trust", nil, "", func(a *auth) *string { return &a.caFile }},
+		{"cert", "file with the client's certificate", nil, "", func(a *auth) *string { return &a.certFile }},
+		{"key", "file with the key of the client's certificate", nil, "", func(a *auth) *string { return &a.keyFile }},
 	}
 }
 
@@ -98,6 +103,8 @@ func kindOf(a auth) authKind {
 	case "":
 	case "v3password":
 		return authPassword
+	case "v3applicationcredential":
+		return authApplication
 	case "v3token", "token_endpoint", "admin_token":
 		return authToken
 	case "noauth":
@@ -106,6 +113,8 @@ func kindOf(a auth) authKind {
 		return a.kind
 	}
 	switch {
+	case a.applicationID != "" || a.application != "":
+		return authApplication
 	case a.token != "":
 		return authToken
 	case a.authURL != "":

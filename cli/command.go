@@ -124,10 +124,28 @@ func (p *program) list(cmd *cobra.Command, l listing, args []string) error {
 	if err != nil {
 		return err
 	}
+	rows = kept(rows, l.given)
 	if l.long != nil && slices.ContainsFunc(l.given, func(g *given) bool { return g.name == "long" && g.is() }) {
 		cols = l.long
 	}
 	return l.out.list(cmd.OutOrStdout(), rows, l.present(rows, cols))
+}
+
+// kept leaves out what the options say that the API has no filter for: each
+// asks for an element of a list.
+func kept(rows []object, all []*given) []object {
+	for _, g := range all {
+		for _, text := range g.texts {
+			if !g.here {
+				break
+			}
+			rows = slices.DeleteFunc(rows, func(o object) bool {
+				list, _ := o.get(g.attr).([]any)
+				return !slices.Contains(list, any(text))
+			})
+		}
+	}
+	return rows
 }
 
 // present adds the columns that some row has.
@@ -212,7 +230,7 @@ func (p *program) createCommand(r *resource) *cobra.Command {
 	cmd := &cobra.Command{Use: r.use(strings.Join(shown, " ")), Short: "Create " + article(r.words), ValidArgsFunction: p.completeArgs(kinds, false)}
 	cmd.Args = exactly(append(r.kinds(), names...)...)
 	cmd.Example = indent(r.create.example)
-	options := r.create.options
+	options := slices.Concat(r.create.options, extraOptions())
 	if r.tags {
 		options = slices.Concat(options, tagOptions())
 	}
@@ -248,20 +266,7 @@ func (p *program) create(cmd *cobra.Command, r *resource, args []string, given [
 	if err != nil {
 		return nil, err
 	}
-	body := object{}
-	for i, a := range r.create.args {
-		value := args[i]
-		if a.of != "" {
-			if value, err = s.id(ctx, a.of, value); err != nil {
-				return nil, err
-			}
-		}
-		body = body.with(a.attr, value)
-	}
-	body, err = s.body(ctx, change{given: given, body: body})
-	if err == nil && r.create.finish != nil {
-		body, err = r.create.finish(body, given)
-	}
+	body, err := s.fresh(ctx, *r.create, args, given)
 	if err != nil {
 		return nil, err
 	}
@@ -281,6 +286,29 @@ func (p *program) create(cmd *cobra.Command, r *resource, args []string, given [
 		o = o.with("tags", tags)
 	}
 	return o, nil
+}
+
+// fresh is the body of a new object.
+func (s *session) fresh(ctx context.Context, f form, args []string, given []*given) (object, error) {
+	body := object{}
+	var err error
+	for i, a := range f.args[:min(len(args), len(f.args))] {
+		value, of := args[i], a.of
+		if a.kind != nil {
+			of = a.kind(given)
+		}
+		if of != "" {
+			if value, err = s.id(ctx, of, value); err != nil {
+				return nil, err
+			}
+		}
+		body = body.with(a.attr, value)
+	}
+	body, err = s.body(ctx, change{given: given, body: body})
+	if err == nil && f.finish != nil {
+		body, err = f.finish(body, given)
+	}
+	return body, err
 }
 
 func (p *program) deleteCommand(r *resource) *cobra.Command {

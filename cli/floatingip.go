@@ -18,7 +18,7 @@ func floatingIPs() *resource {
 			{name: "fixed-ip-address", attr: "fixed_ip_address", arg: "<ip-address>", help: "list those of this fixed address"},
 			{name: "floating-ip-address", attr: "floating_ip_address", arg: "<ip-address>", help: "list this address"},
 			{name: "status", attr: "status", choices: []string{"ACTIVE", "DOWN"}, help: "list those of this status"},
-			{name: "project", attr: "project_id", help: "list those of this project, by id"},
+			{name: "project", attr: "project_id", of: projectKind, help: "list those of this project, by name or id"},
 			{name: "router", attr: "router_id", of: "router", help: "list those on this router"},
 		},
 		fields: fields(nil, `created_at description dns_domain dns_name fixed_ip_address floating_ip_address

@@ -39,7 +39,7 @@ func networkFilters() []option {
 	return slices.Concat([]option{
 		longOption(),
 		{name: "name", attr: "name", help: "list networks of this name"},
-		{name: "project", attr: "project_id", help: "list networks of this project, by id"},
+		{name: "project", attr: "project_id", of: projectKind, help: "list networks of this project, by name or id"},
 		{name: "status", attr: "status", choices: []string{"ACTIVE", "BUILD", "DOWN", "ERROR"}, help: "list networks of this status"},
 		{name: "provider-network-type", attr: "provider:network_type", choices: networkTypes(), help: "list networks of this type"},
 		{name: "provider-physical-network", attr: "provider:physical_network", help: "list networks on this physical network"},
@@ -116,8 +116,8 @@ func subnetFilters() []option {
 	return slices.Concat([]option{
 		longOption(),
 		{name: "ip-version", attr: "ip_version", choices: []string{"4", "6"}, help: "list subnets of this IP version"},
-		{name: "service-type", attr: "service_types", many: true, help: "list subnets of this service type"},
-		{name: "project", attr: "project_id", help: "list subnets of this project, by id"},
+		{name: "service-type", attr: "service_types", many: true, here: true, help: "list subnets of this service type"},
+		{name: "project", attr: "project_id", of: projectKind, help: "list subnets of this project, by name or id"},
 		{name: "network", attr: "network_id", of: "network", help: "list subnets of this network"},
 		{name: "gateway", attr: "gateway_ip", help: "list subnets with this gateway"},
 		{name: "name", attr: "name", help: "list subnets of this name"},

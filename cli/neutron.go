@@ -41,7 +41,11 @@ func (p *program) neutron() *cobra.Command {
 	for _, v := range verbs() {
 		root.AddCommand(p.verbCommand(v))
 	}
-	root.AddCommand(p.classicQuota())
+	root.AddCommand(p.classicQuotas()...)
+	root.AddCommand(p.classicTags()...)
+	for _, l := range linkedLists() {
+		root.AddCommand(p.linkedCommand(l))
+	}
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return cmd.Help()
@@ -84,6 +88,9 @@ func (p *program) classicCommand(c classic, verb string) *cobra.Command {
 		cmd.Short, cmd.Args = "List "+c.noun+"s", cobra.NoArgs
 		given = p.attach(cmd, slices.DeleteFunc(slices.Concat(r.filters, []option{{name: "tenant-id", attr: "project_id", help: "list those of this project"}}),
 			func(o option) bool { return o.name == "long" || o.via != "" || o.name == "project" }))
+		if r.tags {
+			given = append(given, p.attach(cmd, classicTagFilters())...)
+		}
 		out.sortFlags(cmd)
 		out.flags(cmd, listFormats())
 	case "show":
@@ -96,12 +103,8 @@ func (p *program) classicCommand(c classic, verb string) *cobra.Command {
 		options := slices.DeleteFunc(slices.Clone(c.options), func(o option) bool { return o.name == "name" })
 		given = p.attach(cmd, append(options, nameOption()))
 	case "create":
-		var names []string
-		for _, a := range c.args {
-			names = append(names, a.name)
-			cmd.Use += " <" + strings.ToUpper(a.name) + ">"
-		}
-		cmd.Short, cmd.Args = "Create "+article(c.noun), exactly(names...)
+		cmd.Short = "Create " + article(c.noun)
+		cmd.Use, cmd.Args = cmd.Use+classicArguments(c.args), atMost(c.args)
 		given = p.attach(cmd, append(slices.Clone(c.options), option{name: "tenant-id", attr: "project_id", help: "owner's project"}))
 		out.flags(cmd, showFormats())
 	}
@@ -119,6 +122,32 @@ func (p *program) classicCommand(c classic, verb string) *cobra.Command {
 		return s.classic(cmd, oldCommand{c, r, out, given, verb}, args)
 	}
 	return cmd
+}
+
+// classicArguments are the arguments in the help.
+func classicArguments(args []argument) string {
+	text := ""
+	for _, a := range args {
+		name := "<" + strings.ToUpper(a.name) + ">"
+		if a.optional {
+			name = "[" + name + "]"
+		}
+		text += " " + name
+	}
+	return text
+}
+
+// atMost wants the arguments that are not optional.
+func atMost(args []argument) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, words []string) error {
+		var names []string
+		for i, a := range args {
+			if !a.optional || i < len(words) {
+				names = append(names, a.name)
+			}
+		}
+		return exactly(names...)(cmd, words)
+	}
 }
 
 // oldCommand is one command of neutron, ready to run.
@@ -181,6 +210,7 @@ func (s *session) classicList(cmd *cobra.Command, old oldCommand) error {
 	if err != nil {
 		return err
 	}
+	rows = kept(rows, old.given)
 	looks := map[string]look{"alive": oldAlive}
 	switch old.prefix {
 	case "net":
@@ -195,15 +225,20 @@ func (s *session) classicList(cmd *cobra.Command, old oldCommand) error {
 	if err != nil {
 		return err
 	}
+	return old.out.list(cmd.OutOrStdout(), rows, oldColumns(old.list, looks))
+}
+
+// oldColumns are the columns of an old list, from one string of their names.
+func oldColumns(names string, looks map[string]look) []column {
 	var cols []column
-	for name := range strings.FieldsSeq(old.list) {
+	for name := range strings.FieldsSeq(names) {
 		c := column{title: name, attr: name, look: oldLook}
 		if l := looks[name]; l != nil {
 			c.look = l
 		}
 		cols = append(cols, c)
 	}
-	return old.out.list(cmd.OutOrStdout(), rows, cols)
+	return cols
 }
 
 func oldAlive(v any) string {
@@ -318,22 +353,7 @@ func oldRules(v any) string {
 
 func (s *session) classicCreate(cmd *cobra.Command, old oldCommand, args []string) error {
 	ctx := cmd.Context()
-	body := object{}
-	for i, a := range old.classic.args {
-		var value any = args[i]
-		if a.of != "" {
-			id, err := s.id(ctx, a.of, args[i])
-			if err != nil {
-				return err
-			}
-			value = id
-		}
-		body = body.with(a.attr, value)
-	}
-	body, err := s.body(ctx, change{given: old.given, body: body})
-	if err == nil && old.finish != nil {
-		body, err = old.finish(body, old.given)
-	}
+	body, err := s.fresh(ctx, form{args: old.classic.args, finish: old.finish}, args, old.given)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type option struct {
 	merge   bool   // the attribute is an object, and the values its members
 	must    bool
 	via     string // a list: the path to read from, with one %s for the value
+	here    bool   // a list: the API has no such filter, so the client leaves rows out
 	only    string // a switch that must be given, and says nothing else
 }
 
@@ -113,7 +114,7 @@ func (g *given) is() bool { return len(g.texts) > 0 }
 // attach adds the options to a command.
 func (p *program) attach(cmd *cobra.Command, options []option) []*given {
 	var all []*given
-	for _, o := range options {
+	for _, o := range withDomains(options) {
 		g := &given{option: o}
 		help := o.help
 		if o.many {
@@ -128,7 +129,7 @@ func (p *program) attach(cmd *cobra.Command, options []option) []*given {
 		}
 		if len(o.choices) > 0 {
 			completeWith(cmd, o.name, o.choices...)
-		} else if o.of != "" {
+		} else if o.of != "" && o.of != projectKind {
 			p.completeNames(cmd, o.name, o.of)
 		}
 		all = append(all, g)
@@ -178,6 +179,8 @@ func (s *session) valueOf(ctx context.Context, o option, text string) (any, erro
 		return o.value, nil
 	case len(o.keys) > 0:
 		return s.keyed(ctx, o, text)
+	case o.of == projectKind:
+		return s.projectID(ctx, text, s.domains[o.name])
 	case o.of != "":
 		return s.id(ctx, o.of, text)
 	case o.parse != nil:
@@ -247,7 +250,11 @@ func assign(body object, attr string, v any) object {
 // path to read, where an option leads there.
 func (s *session) filters(ctx context.Context, all []*given) (url.Values, string, error) {
 	q, path := url.Values{}, ""
+	s.domainsIn(all)
 	for _, g := range all {
+		if g.here {
+			continue
+		}
 		values, err := s.values(ctx, g)
 		if err != nil {
 			return nil, "", err

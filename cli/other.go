@@ -34,81 +34,6 @@ func agents() *resource {
 	}
 }
 
-func subnetPools() *resource {
-	looks := map[string]look{"prefixes": commas, "tags": commas}
-	options := slices.Concat(
-		onOff("default", "no-default", "is_default", "make the pool the default one of its IP version"),
-		[]option{
-			{name: "pool-prefix", attr: "prefixes", many: true, front: true, help: "prefix of the pool, in CIDR notation"},
-			{name: "default-prefix-length", attr: "default_prefixlen", parse: integer, help: "length of a subnet's prefix where it does not say"},
-			{name: "min-prefix-length", attr: "min_prefixlen", parse: integer, help: "shortest prefix of a subnet"},
-			{name: "max-prefix-length", attr: "max_prefixlen", parse: integer, help: "longest prefix of a subnet"},
-			{name: "default-quota", attr: "default_quota", parse: integer, help: "how much a project may take"},
-			{name: "address-scope", attr: "address_scope_id", of: "address scope", help: "address scope of the pool"},
-			descriptionOption(),
-		})
-	return &resource{
-		words: "subnet pool", noun: "SubnetPool", path: "subnetpools", one: "subnetpool", many: "subnetpools", name: "name", tags: true,
-		columns: columns(looks, "ID=id", "Name=name", "Prefixes=prefixes"),
-		long: columns(looks, "ID=id", "Name=name", "Prefixes=prefixes", "Default Prefix Length=default_prefixlen",
-			"Address Scope=address_scope_id", "Default Subnet Pool=is_default", "Shared=shared", "Tags=tags"),
-		filters: slices.Concat([]option{longOption(), nameOption(), projectOption(),
-			{name: "address-scope", attr: "address_scope_id", of: "address scope", help: "list pools of this scope"}},
-			onOff("share", "no-share", "shared", "list shared pools"), onOff("default", "no-default", "is_default", "list default pools")),
-		fields: fields(looks, `address_scope_id created_at default_prefixlen default_quota description id ip_version is_default
-			max_prefixlen min_prefixlen name prefixes project_id revision_number shared tags updated_at`),
-		create: &form{args: []argument{{name: "name", attr: "name"}},
-			options: slices.Concat(options, onOff("share", "no-share", "shared", "share the pool"), []option{projectOption()}),
-			example: "neutrino subnet pool create p4 --pool-prefix 10.0.0.0/8 --default-prefix-length 24"},
-		set: &form{options: append(options, nameOption(),
-			option{name: "no-address-scope", attr: "address_scope_id", flag: true, help: "take the pool out of its scope"})},
-		unset:  &form{},
-		remove: true,
-	}
-}
-
-func addressScopes() *resource {
-	share := onOff("share", "no-share", "shared", "shared between projects")
-	return &resource{
-		words: "address scope", noun: "AddressScope", path: "address-scopes", one: "address_scope", many: "address_scopes", name: "name",
-		columns: columns(nil, "ID=id", "Name=name", "IP Version=ip_version", "Shared=shared", "Project=project_id"),
-		filters: append(share, nameOption(), projectOption(),
-			option{name: "ip-version", attr: "ip_version", choices: []string{"4", "6"}, help: "list scopes of this IP version"}),
-		fields: fields(nil, "id ip_version name project_id shared"),
-		create: &form{args: []argument{{name: "name", attr: "name"}},
-			options: append(share, projectOption(), option{name: "ip-version", attr: "ip_version", choices: []string{"4", "6"}, parse: integer, help: "IP version (default 4)"}),
-			finish:  finishSubnet,
-			example: "neutrino address scope create inside --ip-version 4"},
-		set:    &form{options: append(share, nameOption())},
-		remove: true,
-	}
-}
-
-func rbacPolicies() *resource {
-	return &resource{
-		words: "network rbac", noun: "RBACPolicy", path: "rbac-policies", one: "rbac_policy", many: "rbac_policies",
-		columns: columns(nil, "ID=id", "Object Type=object_type", "Object ID=object_id"),
-		long:    columns(nil, "ID=id", "Object Type=object_type", "Object ID=object_id", "Action=action"),
-		filters: []option{longOption(),
-			{name: "type", attr: "object_type", help: "list policies of this type of object"},
-			{name: "action", attr: "action", help: "list policies of this action"}},
-		fields: fields(nil, "action id name object_id object_type project_id target_project_id=target_tenant"),
-		create: &form{
-			args: []argument{{name: "rbac-object", attr: "object_id"}},
-			options: []option{
-				{name: "type", attr: "object_type", must: true, help: "type of the object: network, security_group, …"},
-				{name: "action", attr: "action", must: true, choices: []string{"access_as_shared", "access_as_external"}, help: "what the policy allows"},
-				{name: "target-project", attr: "target_tenant", help: "project that may do it, by id"},
-				{name: "target-all-projects", attr: "target_tenant", flag: true, value: "*", help: "all projects may do it"},
-				projectOption(),
-			},
-			example: "neutrino network rbac create 4d8b… --type network --action access_as_shared --target-project blue",
-		},
-		set:    &form{options: []option{{name: "target-project", attr: "target_tenant", help: "project that may do it, by id"}}},
-		remove: true,
-	}
-}
-
 func zones() *resource {
 	short := []column{{title: "Zone Name", attr: "name"}, {title: "Zone Status", of: zoneState}}
 	empty := func(object) any { return "" }
@@ -163,11 +88,12 @@ type action struct {
 	below   string // behind the first object's path; %s is the second's id
 	only    string // switch that openstackclient wants
 	example string
+	last    bool // the path is that of the last argument
 }
 
 func actions() []action {
-	subnet, port := argument{"subnet", "subnet_id", "subnet"}, argument{"port", "port_id", "port"}
-	network, router := argument{"network", "network_id", "network"}, argument{"router", "router_id", "router"}
+	subnet, port := argument{name: "subnet", attr: "subnet_id", of: "subnet"}, argument{name: "port", attr: "port_id", of: "port"}
+	network, router := argument{name: "network", attr: "network_id", of: "network"}, argument{name: "router", attr: "router_id", of: "router"}
 	return []action{
 		{words: "router add subnet", help: "Add an interface on a subnet", first: "router", second: subnet, method: "PUT", below: "add_router_interface", example: "neutrino router add subnet r1 web-v4"},
 		{words: "router remove subnet", help: "Remove the interface on a subnet", first: "router", second: subnet, method: "PUT", below: "remove_router_interface"},
@@ -175,6 +101,7 @@ func actions() []action {
 		{words: "router remove port", help: "Remove an interface by its port", first: "router", second: port, method: "PUT", below: "remove_router_interface"},
 		{words: "router add route", help: "Add static routes", first: "router", routes: true, method: "PUT", below: "add_extraroutes", example: "neutrino router add route r1 --route destination=10.8.0.0/24,gateway=10.1.0.9"},
 		{words: "router remove route", help: "Remove static routes", first: "router", routes: true, method: "PUT", below: "remove_extraroutes"},
+		{words: "network onboard subnets", help: "Take the subnets of a network into a pool", first: "subnet pool", second: network, last: true, method: "PUT", below: "onboard_network_subnets", example: "neutrino network onboard subnets web p4"},
 		{words: "network agent add network", help: "Let a DHCP agent serve a network", first: "network agent", second: network, method: "POST", below: "dhcp-networks", only: "dhcp"},
 		{words: "network agent remove network", help: "Take a network from a DHCP agent", first: "network agent", second: network, method: "DELETE", below: "dhcp-networks/%s", only: "dhcp"},
 		{words: "network agent add router", help: "Let an L3 agent run a router", first: "network agent", second: router, method: "POST", below: "l3-routers", only: "l3"},

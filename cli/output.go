@@ -45,6 +45,8 @@ type output struct {
 	sortBy     []string
 	descending bool
 	noIndent   bool
+	quote      string // of CSV
+	prefix     string // of the names in the form of a shell
 }
 
 // The formats of a list and of one object. The first is the default.
@@ -57,6 +59,13 @@ func (o *output) flags(cmd *cobra.Command, formats []string) {
 	f.StringArrayVarP(&o.columns, "column", "c", nil, "print this `COLUMN` only (repeat for more)")
 	f.BoolVar(&o.noIndent, "noindent", false, "print JSON on one line")
 	completeWith(cmd, "format", formats...)
+	if slices.Contains(formats, "csv") {
+		f.Var(&choice{&o.quote, []string{"all", "minimal", "none", "nonnumeric"}}, "quote", "what -f csv quotes (default nonnumeric)")
+		completeWith(cmd, "quote", "all", "minimal", "none", "nonnumeric")
+	}
+	if slices.Contains(formats, "shell") {
+		f.StringVar(&o.prefix, "prefix", "", "what stands before the names of -f shell")
+	}
 }
 
 func (o *output) sortFlags(cmd *cobra.Command) {
@@ -144,7 +153,7 @@ func (o *output) list(w io.Writer, rows []object, all []column) error {
 		}
 		return o.document(w, list)
 	case "csv":
-		return csv(w, rows, cols)
+		return o.csv(w, rows, cols)
 	case "value":
 		var b strings.Builder
 		for _, row := range rows {
@@ -178,7 +187,7 @@ func (o *output) one(w io.Writer, row object, all []column) error {
 		for _, c := range cols {
 			value := words(c.value(row))
 			if o.format == "shell" {
-				name := strings.NewReplacer(" ", "_", ":", "_", "-", "_").Replace(strings.ToLower(c.title))
+				name := o.prefix + strings.NewReplacer(" ", "_", ":", "_", "-", "_").Replace(strings.ToLower(c.title))
 				value = name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value) + `"`
 			}
 			b.WriteString(value + "\n")
@@ -219,8 +228,29 @@ func (o *output) document(w io.Writer, v any) error {
 	return err
 }
 
-// csv quotes everything but numbers, as openstackclient does.
-func csv(w io.Writer, rows []object, cols []column) error {
+// choice is an option with few values.
+type choice struct {
+	to    *string
+	among []string
+}
+
+func (c *choice) String() string { return "" }
+
+// Type is what stands behind the option in the help.
+func (c *choice) Type() string { return "{" + strings.Join(c.among, ",") + "}" }
+
+// Set takes a value, and refuses what is none of them.
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.among, s) {
+		return fmt.Errorf("%q is none of %s%s", s, strings.Join(c.among, ", "), didYouMean(s, c.among))
+	}
+	*c.to = s
+	return nil
+}
+
+// csv quotes everything but numbers where --quote does not say otherwise, as
+// openstackclient does.
+func (o *output) csv(w io.Writer, rows []object, cols []column) error {
 	var b strings.Builder
 	field := func(i int, s string) {
 		if i > 0 {
@@ -229,22 +259,18 @@ func csv(w io.Writer, rows []object, cols []column) error {
 		b.WriteString(s)
 	}
 	for i, c := range cols {
-		field(i, csvQuote(c.title))
+		field(i, o.csvField(c.title, false))
 	}
 	b.WriteByte('\n')
 	for _, row := range rows {
 		for i, c := range cols {
 			switch v := c.value(row).(type) {
 			case nil:
-				field(i, csvQuote(""))
+				field(i, o.csvField("", false))
 			case bool, json.Number:
-				if c.look == nil {
-					field(i, words(v))
-					continue
-				}
-				field(i, csvQuote(words(v)))
+				field(i, o.csvField(words(v), c.look == nil))
 			default:
-				field(i, csvQuote(words(v)))
+				field(i, o.csvField(words(v), false))
 			}
 		}
 		b.WriteByte('\n')
@@ -253,7 +279,21 @@ func csv(w io.Writer, rows []object, cols []column) error {
 	return err
 }
 
-func csvQuote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+func (o *output) csvField(s string, numeric bool) string {
+	plain := numeric
+	switch o.quote {
+	case "all":
+		plain = false
+	case "minimal":
+		plain = !strings.ContainsAny(s, ",\"\r\n")
+	case "none":
+		plain = true
+	}
+	if plain {
+		return s
+	}
+	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+}
 
 // newTable is a table with the lines of openstackclient.
 func newTable() table.Writer {

@@ -58,7 +58,7 @@ func portFilters() []option {
 		{name: "server", attr: "device_id", help: "list ports of this server, by id"},
 		{name: "device-id", attr: "device_id", help: "list ports of this device"},
 		{name: "mac-address", attr: "mac_address", help: "list ports with this MAC address"},
-		{name: "project", attr: "project_id", help: "list ports of this project, by id"},
+		{name: "project", attr: "project_id", of: projectKind, help: "list ports of this project, by name or id"},
 		{name: "name", attr: "name", help: "list ports of this name"},
 		{name: "status", attr: "status", choices: []string{"ACTIVE", "BUILD", "DOWN", "ERROR"}, help: "list ports of this status"},
 		{name: "security-group", attr: "security_groups", of: "security group", many: true, help: "list ports in this group"},
@@ -137,7 +137,7 @@ func routers() *resource {
 		filters: slices.Concat([]option{
 			longOption(),
 			{name: "name", attr: "name", help: "list routers of this name"},
-			{name: "project", attr: "project_id", help: "list routers of this project, by id"},
+			{name: "project", attr: "project_id", of: projectKind, help: "list routers of this project, by name or id"},
 			{name: "agent", of: "network agent", via: "agents/%s/l3-routers", arg: "<agent-id>", help: "list routers that this L3 agent runs"},
 		}, onOff("enable", "disable", "admin_state_up", "list routers that are up")),
 		fields: fields(looks, `admin_state_up availability_zone_hints availability_zones created_at description distributed

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,7 +31,7 @@ func (p *program) quotaCommands(root *cobra.Command) {
 // project is the project whose quota is meant: the argument, or the caller's.
 func (s *session) project(ctx context.Context, args []string) (string, error) {
 	if len(args) > 0 {
-		return args[0], nil
+		return s.projectID(ctx, args[0], "")
 	}
 	if s.api.auth.projectID != "" {
 		return s.api.auth.projectID, nil
@@ -116,7 +115,7 @@ func (p *program) quotaList() *cobra.Command {
 	cmd := &cobra.Command{Use: "_", Short: "List the quotas of projects that have their own, or one project's in detail", Args: cobra.NoArgs,
 		Example: "  neutrino quota list --detail --project blue"}
 	detail := cmd.Flags().Bool("detail", false, "show what is in use")
-	project := cmd.Flags().String("project", "", "quota of this project, by id")
+	project := cmd.Flags().String("project", "", "quota of this project, by name or id")
 	cmd.Flags().Bool("network", true, "list network quotas; there are no others here")
 	out.flags(cmd, listFormats())
 	out.sortFlags(cmd)
@@ -131,7 +130,11 @@ func (p *program) quotaList() *cobra.Command {
 		if *detail {
 			return s.quotaDetail(cmd, out, *project)
 		}
-		rows, err := s.quotas(cmd.Context(), *project)
+		whose, err := s.projectID(cmd.Context(), *project, "")
+		if err != nil {
+			return err
+		}
+		rows, err := s.quotas(cmd.Context(), whose)
 		if err != nil {
 			return err
 		}
@@ -185,6 +188,9 @@ func (p *program) quotaSet() *cobra.Command {
 	}
 	given := p.attach(cmd, options)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkGiven(given); err != nil {
+			return err
+		}
 		s, err := p.open(cmd)
 		if err != nil {
 			return err
@@ -193,10 +199,17 @@ func (p *program) quotaSet() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if len(body) == 0 {
-			return fmt.Errorf("say at least one limit")
+		if !slices.ContainsFunc(body, func(m member) bool { return m.key != "force" && m.key != "check_limit" }) {
+			return errors.New("say at least one limit")
 		}
-		_, err = s.api.do(cmd.Context(), request{method: http.MethodPut, path: "quotas/" + url.PathEscape(args[0]), body: object{{"quota", body}}})
+		if body.has("force") && body.has("check_limit") {
+			return errors.New("--force and --check-limit exclude each other")
+		}
+		project, err := s.project(cmd.Context(), args)
+		if err != nil {
+			return err
+		}
+		_, err = s.api.do(cmd.Context(), request{method: http.MethodPut, path: "quotas/" + url.PathEscape(project), body: object{{"quota", body}}})
 		return err
 	}
 	return cmd
@@ -210,7 +223,11 @@ func (p *program) quotaDelete() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = s.api.do(cmd.Context(), request{method: http.MethodDelete, path: "quotas/" + url.PathEscape(args[0])})
+		project, err := s.project(cmd.Context(), args)
+		if err != nil {
+			return err
+		}
+		_, err = s.api.do(cmd.Context(), request{method: http.MethodDelete, path: "quotas/" + url.PathEscape(project)})
 		return err
 	}
 	return cmd

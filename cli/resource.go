@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -46,6 +47,10 @@ type argument struct {
 	name string
 	attr string
 	of   string // names a resource of this kind
+	// kind says the kind where an option decides it.
+	kind func([]*given) string
+	// optional may be left out, with all that are behind it.
+	optional bool
 }
 
 // columns makes columns from "Title=attribute" lines with the looks of the
@@ -83,14 +88,14 @@ func fields(looks map[string]look, spec string) []column {
 func resources() []*resource {
 	return []*resource{
 		networks(), subnets(), ports(), routers(), floatingIPs(), portForwardings(), securityGroups(), securityGroupRules(),
-		agents(), subnetPools(), addressScopes(), rbacPolicies(), zones(), extensions(), availabilities(), providers(),
+		agents(), subnetPools(), addressScopes(), rbacPolicies(), meters(), meterRules(), zones(), extensions(), availabilities(), providers(),
 	}
 }
 
 // Options that many resources have.
 
 func projectOption() option {
-	return option{name: "project", attr: "project_id", help: "owner's project, by id"}
+	return option{name: "project", attr: "project_id", of: projectKind, help: "owner's project, by name or id"}
 }
 
 func descriptionOption() option {
@@ -109,6 +114,15 @@ func fixedIPKeys() []key {
 
 func routeKeys() []key {
 	return []key{{name: "destination", attr: "destination", must: true}, {name: "gateway", attr: "nexthop", must: true}}
+}
+
+// required are the options with one that must be given.
+func required(options []option, name string) []option {
+	options = slices.Clone(options)
+	for i := range options {
+		options[i].must = options[i].must || options[i].name == name
+	}
+	return options
 }
 
 // tagFilters are the filters of a resource with tags.

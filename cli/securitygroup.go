@@ -14,7 +14,7 @@ func securityGroups() *resource {
 		many: "security_groups", name: "name", tags: true,
 		columns: columns(nil, "ID=id", "Name=name", "Description=description", "Project=project_id", "Tags=tags"),
 		filters: []option{
-			{name: "project", attr: "project_id", help: "list groups of this project, by id"},
+			{name: "project", attr: "project_id", of: projectKind, help: "list groups of this project, by name or id"},
 			{name: "name", attr: "name", help: "list groups of this name"},
 		},
 		fields: fields(map[string]look{"security_group_rules": lines(ruleLine)},

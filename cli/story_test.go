@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"neutrino/api"
+	asking "neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
@@ -24,12 +25,19 @@ import (
 // environment but the endpoint.
 type cloud struct {
 	t      *testing.T
+	db     *store.DB
 	url    string
 	source source
 	errors string // what the last command printed beside its output
 }
 
 func newCloud(t *testing.T) *cloud {
+	t.Helper()
+	return newCloudFor(t, nil)
+}
+
+// newCloudFor asks who is asking; nil believes everybody.
+func newCloudFor(t *testing.T, who asking.Authenticator) *cloud {
 	t.Helper()
 	e, err := sqlite.Open(context.Background(), sqlite.Options{Path: sqlite.Memory})
 	if err != nil {
@@ -42,13 +50,13 @@ func newCloud(t *testing.T) *cloud {
 	}
 	t.Cleanup(func() { db.Close() })
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	handler, err := api.New(intent.New(db, intent.DefaultConfig()), db, api.Options{Log: quiet})
+	handler, err := api.New(intent.New(db, intent.DefaultConfig()), db, api.Options{Log: quiet, Auth: who})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	return &cloud{t: t, url: server.URL, source: from(map[string]string{"OS_ENDPOINT": server.URL})}
+	return &cloud{t: t, db: db, url: server.URL, source: from(map[string]string{"OS_ENDPOINT": server.URL})}
 }
 
 func from(env map[string]string, dirs ...string) source {

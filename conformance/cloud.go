@@ -128,13 +128,10 @@ func (s *stack) missingAgents(ctx context.Context) ([]string, error) {
 // The external network, which clients find by its name.
 const publicNetwork = "public"
 
-// makePublic makes the external network, with room for many addresses. It is
-// shared too: tempest 33 takes a network that is external alone for one whose
-// subnets a project does not see, as it was before the extension
-// subnet-external-network (api.md section 7, T22).
+// makePublic makes the external network, with room for many addresses.
 func (s *stack) makePublic(ctx context.Context) error {
 	net, err := s.network.create(ctx, "/v2.0/networks", object{
-		"name": publicNetwork, "router:external": true, "shared": true,
+		"name": publicNetwork, "router:external": true,
 		"provider:network_type": neutrino.Flat, "provider:physical_network": lab.PhysicalNetwork,
 	})
 	if err != nil {

@@ -33,6 +33,12 @@ func DefaultGroup(project string) (neutrino.SecurityGroup, []neutrino.SecurityGr
 	return g, list
 }
 
+// HasDefaultGroup reports whether the project's default group is written.
+func HasDefaultGroup(r store.Reader, project string) bool {
+	_, held := r.Holder(defaultGroupClaim(project))
+	return held
+}
+
 // EnsureDefaultGroup writes the project's default group where it is missing, and
 // returns its ID.
 func EnsureDefaultGroup(tx *Tx, project string) (neutrino.ID, error) {

@@ -39,7 +39,7 @@ type DHCPConfig struct {
 
 // features are the parts of a plan, in no particular order: each adds items of
 // its own to the state and none reads another's.
-var features = [...]func(*builder){bridges, localNetworks, tunnels, providers, firewall, dhcp, routers, adverts}
+var features = [...]func(*builder){bridges, localNetworks, tunnels, providers, firewall, dhcp, routers, metering, adverts}
 
 // Host is what the host must look like.
 func Host(v *view.Host, c Config) *host.State {

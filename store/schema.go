@@ -183,9 +183,31 @@ var (
 	AddressScopesByProject = newIndex(AddressScopes, "project", func(a *neutrino.AddressScope) string { return a.ProjectID })
 	AddressScopesByName    = newIndex(AddressScopes, "name", func(a *neutrino.AddressScope) string { return a.Name })
 
+	// MeteringLabels by ID.
+	MeteringLabels          = newTable(schema, "metering-labels", func(l *neutrino.MeteringLabel) neutrino.ID { return l.ID })
+	MeteringLabelsByProject = newIndex(MeteringLabels, "project", func(l *neutrino.MeteringLabel) string { return l.ProjectID })
+	MeteringLabelsByName    = newIndex(MeteringLabels, "name", func(l *neutrino.MeteringLabel) string { return l.Name })
+	// MeteringLabelsShared has the shared labels under [Shared].
+	MeteringLabelsShared = newMultiIndex(MeteringLabels, "shared", func(l *neutrino.MeteringLabel, to []string) []string {
+		if l.Shared {
+			return append(to, Shared)
+		}
+		return to
+	})
+
+	// MeteringLabelRules by ID.
+	MeteringLabelRules          = newTable(schema, "metering-label-rules", func(r *neutrino.MeteringLabelRule) neutrino.ID { return r.ID })
+	MeteringLabelRulesByProject = newIndex(MeteringLabelRules, "project", func(r *neutrino.MeteringLabelRule) string { return r.ProjectID })
+	MeteringLabelRulesByLabel   = newIndex(MeteringLabelRules, "label", func(r *neutrino.MeteringLabelRule) string {
+		return string(r.MeteringLabelID)
+	})
+
 	// Quotas by the project's ID: those that differ from the defaults.
 	Quotas = newTable(schema, "quotas", func(q *neutrino.Quota) neutrino.ID { return neutrino.ID(q.ProjectID) })
 )
+
+// Shared is the one key of indexes that hold shared objects only.
+const Shared = "shared"
 
 // Segment is the key of a segment in NetworksBySegment: "gre/17".
 func Segment(typ neutrino.NetworkType, id int64) string {

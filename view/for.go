@@ -179,8 +179,8 @@ func comparePrefix(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
-// addRouters takes in the routers that run on the host, and the floating IPs and
-// port forwardings in force on them.
+// addRouters takes in the routers that run on the host, the floating IPs and
+// port forwardings in force on them, and what counts their traffic.
 func addRouters(h *Host, s *store.Snapshot) {
 	for b := range store.By(s, store.RouterBindingsByHost, h.Name) {
 		r, ok := store.Peek(s, store.Routers, b.RouterID)
@@ -194,6 +194,23 @@ func addRouters(h *Host, s *store.Snapshot) {
 				h.Forwardings[pf.ID] = forwarding(pf)
 			}
 		}
+		for l := range store.By(s, store.MeteringLabelsByProject, r.ProjectID) {
+			addLabel(h, s, l)
+		}
+		for l := range store.By(s, store.MeteringLabelsShared, store.Shared) {
+			addLabel(h, s, l)
+		}
+	}
+}
+
+// addLabel takes in a metering label that counts here, with its rules.
+func addLabel(h *Host, s *store.Snapshot, l *neutrino.MeteringLabel) {
+	if _, done := h.MeteringLabels[l.ID]; done {
+		return
+	}
+	h.MeteringLabels[l.ID] = label(l)
+	for r := range store.By(s, store.MeteringLabelRulesByLabel, string(l.ID)) {
+		h.MeteringRules[r.ID] = meteringRule(r)
 	}
 }
 
@@ -264,6 +281,16 @@ func pool(p *neutrino.SubnetPool) neutrino.SubnetPool {
 
 func scope(a *neutrino.AddressScope) neutrino.AddressScope {
 	return neutrino.AddressScope{ID: a.ID, Mark: a.Mark}
+}
+
+func label(l *neutrino.MeteringLabel) neutrino.MeteringLabel {
+	return neutrino.MeteringLabel{ID: l.ID, ProjectID: l.ProjectID, Shared: l.Shared}
+}
+
+func meteringRule(r *neutrino.MeteringLabelRule) neutrino.MeteringLabelRule {
+	c := *r
+	c.ProjectID = ""
+	return c
 }
 
 func group(g *neutrino.SecurityGroup) neutrino.SecurityGroup {

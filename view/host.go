@@ -36,6 +36,9 @@ type Host struct {
 	Routers     map[neutrino.ID]neutrino.Router
 	FloatingIPs map[neutrino.ID]neutrino.FloatingIP
 	Forwardings map[neutrino.ID]neutrino.PortForwarding
+	// MeteringLabels count on a router of Routers; MeteringRules are their rules.
+	MeteringLabels map[neutrino.ID]neutrino.MeteringLabel
+	MeteringRules  map[neutrino.ID]neutrino.MeteringLabelRule
 }
 
 // Network is a network that is present on the host.
@@ -90,5 +93,6 @@ func New(name string) *Host {
 		Groups: map[neutrino.ID]neutrino.SecurityGroup{}, Rules: map[neutrino.ID]neutrino.SecurityGroupRule{},
 		Members: map[neutrino.ID]Members{}, Routers: map[neutrino.ID]neutrino.Router{},
 		FloatingIPs: map[neutrino.ID]neutrino.FloatingIP{}, Forwardings: map[neutrino.ID]neutrino.PortForwarding{},
+		MeteringLabels: map[neutrino.ID]neutrino.MeteringLabel{}, MeteringRules: map[neutrino.ID]neutrino.MeteringLabelRule{},
 	}
 }

@@ -15,7 +15,8 @@ import (
 )
 
 // Key names one row of a view. Kind is one of "network", "subnet", "port",
-// "standby", "neighbour", "group", "rule", "members", "router", "floatingip", "forwarding".
+// "standby", "neighbour", "group", "rule", "members", "router", "floatingip", "forwarding",
+// "meteringlabel", "meteringrule".
 type Key struct{ Kind, ID string }
 
 // KindPort and KindFloatingIP are the kinds of the rows whose status follows
@@ -57,6 +58,8 @@ var kinds = [...]kind{
 	table[neutrino.Router]{"router", func(h *Host) *map[neutrino.ID]neutrino.Router { return &h.Routers }},
 	table[neutrino.FloatingIP]{KindFloatingIP, func(h *Host) *map[neutrino.ID]neutrino.FloatingIP { return &h.FloatingIPs }},
 	table[neutrino.PortForwarding]{"forwarding", func(h *Host) *map[neutrino.ID]neutrino.PortForwarding { return &h.Forwardings }},
+	table[neutrino.MeteringLabel]{"meteringlabel", func(h *Host) *map[neutrino.ID]neutrino.MeteringLabel { return &h.MeteringLabels }},
+	table[neutrino.MeteringLabelRule]{"meteringrule", func(h *Host) *map[neutrino.ID]neutrino.MeteringLabelRule { return &h.MeteringRules }},
 }
 
 type kind interface {

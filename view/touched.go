@@ -76,6 +76,14 @@ func (t *touch) change(c store.Change) {
 			if f, ok := store.Peek(t.s, store.FloatingIPs, v.FloatingIPID); ok && differ(c, forwarding) {
 				t.router(f.RouterID)
 			}
+		case *neutrino.MeteringLabel:
+			if differ(c, label) {
+				t.label(v)
+			}
+		case *neutrino.MeteringLabelRule:
+			if l, ok := store.Peek(t.s, store.MeteringLabels, v.MeteringLabelID); ok && differ(c, meteringRule) {
+				t.label(l)
+			}
 		}
 	}
 	if old, new := pair[neutrino.Port](c); old != nil || new != nil {
@@ -102,6 +110,19 @@ func differ[T any](c store.Change, take func(*T) T) bool {
 func (t *touch) router(id neutrino.ID) {
 	if b, ok := store.Peek(t.s, store.RouterBindings, id); ok {
 		t.hosts[b.Host] = true
+	}
+}
+
+// label touches the hosts that run a router that the label counts on.
+func (t *touch) label(l *neutrino.MeteringLabel) {
+	if l.Shared {
+		for b := range store.All(t.s, store.RouterBindings) {
+			t.hosts[b.Host] = true
+		}
+		return
+	}
+	for r := range store.By(t.s, store.RoutersByProject, l.ProjectID) {
+		t.router(r.ID)
 	}
 }
 

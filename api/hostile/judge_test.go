@@ -25,16 +25,18 @@ type planned struct {
 // judge looks at plans. What is in them goes to the real tools once, at the end,
 // each distinct rule, set and line with the request that first led to it.
 type judge struct {
-	t        testing.TB
-	looked   int
-	seen     map[string]*view.Host
-	rules    map[rule]string
-	chains   map[chain]bool
-	sets     map[string]string // what ipset reads, by the text
-	flows    map[string]string
-	options  map[string]string // lines of dnsmasq's options file
-	clients  map[string]string // of its hosts file
-	commands map[string]string // arguments of dnsmasq
+	t      testing.TB
+	looked int
+	seen   map[string]*view.Host
+	rules  map[rule]string
+	chains map[chain]bool
+	sets   map[string]string // what ipset reads, by the text
+	flows  map[string]string
+	// canonical has the flows that were read already.
+	canonical map[host.FlowKey]host.FlowKey
+	options   map[string]string // lines of dnsmasq's options file
+	clients   map[string]string // of its hosts file
+	commands  map[string]string // arguments of dnsmasq
 }
 
 type chain struct {
@@ -49,7 +51,7 @@ type rule struct {
 
 func newJudge(t testing.TB) *judge {
 	return &judge{t: t, seen: map[string]*view.Host{}, rules: map[rule]string{}, chains: map[chain]bool{}, sets: map[string]string{},
-		flows: map[string]string{}, options: map[string]string{}, clients: map[string]string{}, commands: map[string]string{}}
+		flows: map[string]string{}, canonical: map[host.FlowKey]host.FlowKey{}, options: map[string]string{}, clients: map[string]string{}, commands: map[string]string{}}
 }
 
 // look plans both hosts after a request and judges what is new.
@@ -102,6 +104,9 @@ func (j *judge) firewall(s *host.State, request string, wrong func(string, ...an
 			wrong("chain %q is longer than iptables takes", k.Chain)
 		}
 		for _, line := range lines(c.Rules) {
+			if _, known := j.rules[rule{k.Family, k.Table, line}]; known {
+				continue
+			}
 			bare := zoneComment.ReplaceAllString(line, "")
 			if !plainRule.MatchString(bare) || len(jumpsOfRules.FindAllString(bare, -1)) > 1 || line == "" {
 				wrong("chain %s: rule %q", k.Chain, line)
@@ -152,7 +157,12 @@ func isMember(m, family string) bool {
 func (j *judge) switches(s *host.State, request string, wrong func(string, ...any)) {
 	matches := map[host.FlowKey]host.FlowKey{}
 	for k, f := range s.Flows {
-		canonical, _, err := openflow.Canonical(k, f)
+		canonical, known := j.canonical[k]
+		var err error
+		if !known || j.flows[flowLine(k, f)] == "" {
+			canonical, _, err = openflow.Canonical(k, f)
+			j.canonical[k] = canonical
+		}
 		if err != nil {
 			wrong("flow %+v %s: %v", k, f.Actions, err)
 			continue
@@ -161,7 +171,7 @@ func (j *judge) switches(s *host.State, request string, wrong func(string, ...an
 			wrong("two flows have one match: %+v and %+v", k, other)
 		}
 		matches[canonical] = k
-		line := fmt.Sprintf("table=%d,priority=%d,%s,actions=%s", k.Table, k.Priority, k.Match, f.Actions)
+		line := flowLine(k, f)
 		if strings.ContainsAny(line, "\n\"'") {
 			wrong("flow %q", line)
 		}
@@ -182,6 +192,10 @@ func (j *judge) switches(s *host.State, request string, wrong func(string, ...an
 			wrong("instance's port %q: %q", id, v.OtherConfig)
 		}
 	}
+}
+
+func flowLine(k host.FlowKey, f host.Flow) string {
+	return fmt.Sprintf("table=%d,priority=%d,%s,actions=%s", k.Table, k.Priority, k.Match, f.Actions)
 }
 
 var pair = regexp.MustCompile(`^[-a-z0-9_]+=[-A-Za-z0-9._:]*$`)

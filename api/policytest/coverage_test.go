@@ -26,7 +26,6 @@ func absences() []absence {
 		},
 		"a network's segment does not change":   {"api.md 2.1 network provider:network_type in PUT", "api.md 2.1 network provider:physical_network in PUT", "api.md 2.1 network provider:segmentation_id in PUT"},
 		"ports are normal, or the value is 400": {`api.md 2.5 port binding:vnic_type {"port":{"network_id":"<network>","binding:vnic_type":"direct"}}`},
-		"the server has no such collection":     {"metering", "GET /v2.0/metering/"},
 	} {
 		for _, what := range list {
 			all = append(all, absence{what: what, why: why})

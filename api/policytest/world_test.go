@@ -89,7 +89,20 @@ func newWorld(t testing.TB) *world {
 	w.h = handler(t, svc, db)
 	w.svc = svc
 	w.register()
+	w.writeDefaultGroup(administrator().project)
 	return w
+}
+
+// writeDefaultGroup writes the group of the project that makes the fixtures:
+// what is only shown to itself is no fixture.
+func (w *world) writeDefaultGroup(project string) {
+	err := w.svc.Do(context.Background(), intent.Caller{Admin: true}, func(tx *intent.Tx) error {
+		_, err := intent.EnsureDefaultGroup(tx, project)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // register makes two hosts that serve everything known, as the feed does.

@@ -183,6 +183,10 @@ func address(raw any) (netip.Addr, bool) {
 
 // decodePrefix masks the host bits, as Neutron does with a subnet's cidr.
 func decodePrefix(a *Attribute, p *netip.Prefix, raw any) error {
+	if raw == nil && a.Null {
+		*p = netip.Prefix{}
+		return nil
+	}
 	prefix, ok := subnetPrefix(raw)
 	if !ok {
 		return BadValue(a.Name, "'%s' is not a valid IP subnet", Show(raw))

@@ -259,6 +259,13 @@ func printStatus(w io.Writer, s agent.Status) {
 			}
 		}
 	}
+	for _, m := range s.Metering {
+		fmt.Fprintf(w, "metered   %s on %s: %d packets, %d bytes\n",
+			neutrino.MeteringLabelObject(m.Label), neutrino.RouterObject(m.Router), m.Packets, m.Bytes)
+	}
+	if s.MeteringProblem != "" {
+		fmt.Fprintln(w, "metered   not all could be read:", s.MeteringProblem)
+	}
 	for _, r := range s.Repaired {
 		fmt.Fprintf(w, "repaired  %s at %s: %d of %s that others had changed\n", r.Object, r.At.Format(time.DateTime), r.Items, r.Surface)
 	}

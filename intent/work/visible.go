@@ -24,13 +24,15 @@ func Granted(r store.Reader, a neutrino.RBACAction, object neutrino.ID, project 
 }
 
 // VisibleSubnet reports whether the caller may see the subnet: its own, or one
-// of a network that the caller sees.
+// of a network that is its own or shared with it. Those of a network that is
+// external alone stay hidden, as they do without the extension
+// subnet-external-network: tempest checks that.
 func VisibleSubnet(c Caller, r store.Reader, s *neutrino.Subnet) bool {
 	if c.All() || Owns(c, s.ProjectID) {
 		return true
 	}
 	n, ok := store.Peek(r, store.Networks, s.NetworkID)
-	return ok && VisibleNetwork(c, r, n)
+	return ok && (Owns(c, n.ProjectID) || SharesNetwork(c, r, n))
 }
 
 // VisiblePort reports whether the caller may see the port: its own, or one on

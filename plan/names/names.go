@@ -145,6 +145,28 @@ func L3Chains(first string) Chains {
 // Forwarding is the chain of one port forwarding: "neutron-l3-agent-pf-1a2b3c4d".
 func (c Chains) Forwarding(id neutrino.ID) string { return c.wrap + "-pf-" + cut(string(id), 8) }
 
+// Meters spells the chains that count the traffic of metering labels. The wrap
+// prefix of the L3 agent's chains leaves no room for a label's id in the 28
+// characters of a chain's name; the metering agent's does.
+type Meters struct{ wrap string }
+
+// MeterChains are the chains of metering; first is "neutron" or "quantum".
+func MeterChains(first string) Meters { return Meters{wrap: first + "-meter"} }
+
+// Prefix begins the name of every chain of metering.
+func (m Meters) Prefix() string { return m.wrap + "-" }
+
+// Top is the chain that leads to those of the labels.
+func (m Meters) Top() string { return m.wrap + "-FORWARD" }
+
+// Rules is the chain with a label's rules: "neutron-meter-r-1a2b3c4d-5e".
+func (m Meters) Rules(label neutrino.ID) string { return m.wrap + "-r-" + cut(string(label), deviceID) }
+
+// Counter is the chain whose one rule counts a label's traffic.
+func (m Meters) Counter(label neutrino.ID) string {
+	return m.wrap + "-l-" + cut(string(label), deviceID)
+}
+
 // Prefix begins the name of every wrapped chain.
 func (c Chains) Prefix() string { return c.wrap + "-" }
 
