@@ -169,7 +169,7 @@ func TestPutChangesOnlyWhatItNames(t *testing.T) {
 	c := newCloud(t)
 	net := c.network("n")
 	c.subnet(net, "10.0.0.0/24")
-	p := c.port(net, `,"name":"p","description":"d","extra_dhcp_opts":[{"opt_name":"a","opt_value":"1"},{"opt_name":"b","opt_value":"2"},{"opt_name":"c","opt_value":null}]`)
+	p := c.port(net, `,"name":"p","description":"d","extra_dhcp_opts":[{"opt_name":"250","opt_value":"1"},{"opt_name":"251","opt_value":"2"},{"opt_name":"252","opt_value":null}]`)
 	path := "/v2.0/ports/" + p["id"].(string)
 	got := c.do("PUT", path, `{"port":{"name":"q"}}`).want(200).one()
 	for _, same := range []string{"description", "mac_address", "fixed_ips", "security_groups", "admin_state_up", "created_at", "extra_dhcp_opts"} {
@@ -180,8 +180,8 @@ func TestPutChangesOnlyWhatItNames(t *testing.T) {
 	if got["name"] != "q" || got["revision_number"].(float64) <= p["revision_number"].(float64) {
 		t.Errorf("%v", got)
 	}
-	got = c.do("PUT", path, `{"port":{"extra_dhcp_opts":[{"opt_name":"a","opt_value":null},{"opt_name":"b","opt_value":"3"}]}}`).want(200).one()
-	if fmt.Sprint(got["extra_dhcp_opts"]) != "[map[ip_version:4 opt_name:b opt_value:3]]" {
+	got = c.do("PUT", path, `{"port":{"extra_dhcp_opts":[{"opt_name":"250","opt_value":null},{"opt_name":"251","opt_value":"3"}]}}`).want(200).one()
+	if fmt.Sprint(got["extra_dhcp_opts"]) != "[map[ip_version:4 opt_name:251 opt_value:3]]" {
 		t.Errorf("options %v", got["extra_dhcp_opts"])
 	}
 	got = c.do("PUT", path, `{"port":{"mac_address":null}}`).want(200).one()

@@ -41,7 +41,7 @@ func TestARouterGetsAGatewayAndInterfacesAndAHost(t *testing.T) {
 		g.FixedIPs[0].SubnetID != external.ID || g.FixedIPs[0].IPAddress == external.GatewayIP {
 		t.Errorf("gateway %+v of %+v", g, now)
 	}
-	if work.VisiblePort(alice, c.db.Snapshot(), g) || !work.VisibleNetwork(alice, c.db.Snapshot(), outside) || !work.VisibleSubnet(alice, c.db.Snapshot(), external) {
+	if work.VisiblePort(alice, c.db.Snapshot(), g) || !work.VisibleNetwork(alice, c.db.Snapshot(), outside) || work.VisibleSubnet(alice, c.db.Snapshot(), external) {
 		t.Error("visibility is wrong")
 	}
 	c.refused(bob, "RouterNotFound", addSubnet(r.ID, s.ID))
