@@ -90,7 +90,9 @@ var imports = map[string]struct {
 	"plan/pipeline":       {[]string{"."}, "tables are declared, not computed"},
 	"vif":                 {[]string{".", "plan/names", "host", "host/ovsdb", "host/link"}, "plugging needs names and the OVSDB, no station"},
 	"metadata":            {[]string{".", "view", "plan/names", "host", "host/inside", "reconcile"}, "the service answers from the view, by the socket that was asked"},
-	"cli":                 {[]string{".", "api"}, "a face speaks the wire form only"},
+	"cli":                 {[]string{".", "api", "cli/clouds", "cli/spell"}, "a face speaks the wire form only"},
+	"cli/clouds":          {nil, "reading files knows no station"},
+	"cli/spell":           {nil, "letters know no station"},
 	"agent":               {[]string{".", "feed", "view", "plan", "plan/names", "metadata", "reconcile", "host", "host/*"}, "the loop knows no feature"},
 	"conformance":         {[]string{".", "lab"}, "real clients see the program from outside, over the wire"},
 }

@@ -9,7 +9,8 @@ type Report struct {
 }
 
 // Pending is one object that is not as it should be, and why. Object is
-// "port/<id>", "network/<id>", "router/<id>", "floatingip/<id>" or "host".
+// "port/<id>", "network/<id>", "router/<id>", "floatingip/<id>",
+// "metering-label/<id>" or "host".
 type Pending struct {
 	Object string      `json:"object"`
 	Reason string      `json:"reason"`

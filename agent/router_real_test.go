@@ -28,10 +28,12 @@ const (
 	portQG   = neutrino.ID("d48b49e0-aabb-4b51-a2b6-4e0d6b5f3c14")
 	extID    = neutrino.ID("eeeeeeee-68e0-49ca-a658-f1edff54a264")
 	extSub   = neutrino.ID("ffffffff-0f0e-4a5b-8d11-0c7b5b1f5c11")
+	labelID  = neutrino.ID("bbbbbbbb-1111-4a5b-8d11-0c7b5b1f5c11")
 	floatID  = neutrino.ID("aaaaaaaa-0f0e-4a5b-8d11-0c7b5b1f5c11")
 )
 
-// routed is the small host with a router, its way out and a floating IP.
+// routed is the small host with a router, its way out, a floating IP and a
+// label that counts what its network sends.
 func routed() *view.Host {
 	v := small()
 	delete(v.Ports, portB)
@@ -51,6 +53,9 @@ func routed() *view.Host {
 		Gateway: &neutrino.Gateway{NetworkID: extID, EnableSNAT: true, FixedIPs: outside}}
 	v.FloatingIPs[floatID] = neutrino.FloatingIP{ID: floatID, FloatingNetworkID: extID, FloatingIPAddress: netip.MustParseAddr("203.0.113.8"),
 		RouterID: routerID, PortID: portA, FixedIPAddress: netip.MustParseAddr("10.1.0.4")}
+	v.MeteringLabels[labelID] = neutrino.MeteringLabel{ID: labelID, Shared: true}
+	v.MeteringRules["sends"] = neutrino.MeteringLabelRule{ID: "sends", MeteringLabelID: labelID, Direction: neutrino.Egress,
+		RemoteIPPrefix: netip.MustParsePrefix("10.1.0.0/24")}
 	return v
 }
 
@@ -92,6 +97,9 @@ func TestARealRouterIsBuiltAnswersForMetadataAndGoesAsAWhole(t *testing.T) {
 	if got := metadataFrom("vm", "/latest/meta-data/public-ipv4"); got != "203.0.113.8" {
 		t.Errorf("public-ipv4 %q", got)
 	}
+	counted := Metered{Label: labelID, Router: routerID, Packets: 1, Bytes: 20 + 8 + 100}
+	sendOut(t, "vm", 100)
+	realtest.Eventually(t, "the status shows what the label counted", func() bool { return meteredBy(t, c.Socket) == counted })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +111,9 @@ func TestARealRouterIsBuiltAnswersForMetadataAndGoesAsAWhole(t *testing.T) {
 	own := len(a.state.Listeners) + len(a.state.Adverts)
 	if st := a.Status(); st.AllPuts > own || st.AllDrops > 0 || ovs.Writes() != writes {
 		t.Errorf("a fresh agent put %d (%d of its own), dropped %d and wrote %d times to OVSDB", st.AllPuts, own, st.AllDrops, ovs.Writes()-writes)
+	}
+	if got := meteredBy(t, c.Socket); got != counted {
+		t.Errorf("after the restart %+v is counted, before it %+v", got, counted)
 	}
 	if got := metadataFrom("vm", "/latest/meta-data/hostname"); got != "web" {
 		t.Errorf("after the restart: hostname %q", got)
@@ -158,6 +169,34 @@ func plugInstance(t *testing.T, ovs *realtest.OVS) {
 	}
 	ovs.Vsctl("add-port", "br-int", qvo, "--", "set", "Interface", qvo,
 		"external_ids:iface-id="+string(portA), "external_ids:attached-mac="+macOf(4).String())
+}
+
+// sendOut sends one UDP packet with so many bytes to a station outside.
+func sendOut(t *testing.T, ns string, size int) {
+	t.Helper()
+	err := inside.Namespace(filepath.Join("/run/netns", ns), func() error {
+		conn, err := net.Dial("udp4", "203.0.113.99:9")
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_, err = conn.Write(make([]byte, size))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// meteredBy is the one counter that the agent's status shows.
+func meteredBy(t *testing.T, socket string) Metered {
+	t.Helper()
+	st, err := ReadStatus(t.Context(), socket)
+	if err != nil || st.MeteringProblem != "" || len(st.Metering) != 1 {
+		t.Errorf("metered %+v, %q, %v", st.Metering, st.MeteringProblem, err)
+		return Metered{}
+	}
+	return st.Metering[0]
 }
 
 // metadataFrom asks 169.254.169.254 in a namespace.

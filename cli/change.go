@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"neutrino/cli/spell"
 )
 
 // change is a body in the making: from what stands on the command line, and
@@ -133,7 +135,7 @@ func typed(kind, text string) (any, error) {
 		}
 		return dict, nil
 	}
-	return nil, fmt.Errorf("%q is no type%s; there are str, int, bool, list and dict", kind, didYouMean(kind, []string{"str", "int", "bool", "list", "dict"}))
+	return nil, fmt.Errorf("%q is no type%s; there are str, int, bool, list and dict", kind, spell.Guess(kind, []string{"str", "int", "bool", "list", "dict"}))
 }
 
 // value is the new value of an attribute.

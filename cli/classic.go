@@ -177,20 +177,15 @@ func (p *program) classicTags() []*cobra.Command {
 // classicQuotas are quota-show, quota-default-show, quota-list, quota-update and
 // quota-delete.
 func (p *program) classicQuotas() []*cobra.Command {
-	show := p.quotaVerb("show [<PROJECT>]", "Show a project's quota", func(s *session, cmd *cobra.Command, q oldQuota) error {
-		limits, err := s.quota(cmd.Context(), q.project, "")
-		if err != nil {
-			return err
+	show := func(below string) func(*session, *cobra.Command, oldQuota) error {
+		return func(s *session, cmd *cobra.Command, q oldQuota) error {
+			limits, err := s.quota(cmd.Context(), q.project, below)
+			if err != nil {
+				return err
+			}
+			return q.out.one(cmd.OutOrStdout(), limits, oldFields(limits))
 		}
-		return q.out.one(cmd.OutOrStdout(), limits, oldFields(limits))
-	})
-	defaults := p.quotaVerb("default-show [<PROJECT>]", "Show the quota of a project that has none of its own", func(s *session, cmd *cobra.Command, q oldQuota) error {
-		limits, err := s.quota(cmd.Context(), q.project, "/default")
-		if err != nil {
-			return err
-		}
-		return q.out.one(cmd.OutOrStdout(), limits, oldFields(limits))
-	})
+	}
 	update := p.quotaVerb("update [<PROJECT>]", "Change a project's quota", func(s *session, cmd *cobra.Command, q oldQuota) error {
 		body, err := s.body(cmd.Context(), change{given: q.given})
 		if err != nil {
@@ -213,7 +208,8 @@ func (p *program) classicQuotas() []*cobra.Command {
 		fmt.Fprintf(cmd.OutOrStdout(), "Deleted quota: %s\n", q.project)
 		return nil
 	})
-	return []*cobra.Command{show, defaults, update, remove, p.classicQuotaList()}
+	return []*cobra.Command{update, remove, p.classicQuotaList(), p.quotaVerb("show [<PROJECT>]", "Show a project's quota", show("")),
+		p.quotaVerb("default-show [<PROJECT>]", "Show the quota of a project that has none of its own", show("/default"))}
 }
 
 // oldQuota is one command about a project's quota.

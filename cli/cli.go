@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"neutrino/cli/spell"
 )
 
 // program is one run of the client: its table, and what its options say.
@@ -112,7 +114,7 @@ func group(word, path string) *cobra.Command {
 		for _, c := range cmd.Commands() {
 			names = append(names, c.Name())
 		}
-		return fmt.Errorf("%q is no command of %q%s; there are %s", args[0], cmd.CommandPath(), didYouMean(args[0], names), strings.Join(names, ", "))
+		return fmt.Errorf("%q is no command of %q%s; there are %s", args[0], cmd.CommandPath(), spell.Guess(args[0], names), strings.Join(names, ", "))
 	}
 	return g
 }
@@ -164,51 +166,6 @@ func (p *program) resource(words string) *resource {
 	return p.resources[i]
 }
 
-// didYouMean is the nearest of some words, as the end of a sentence; empty
-// where none is near.
-func didYouMean(word string, known []string) string {
-	best, least := "", max(1, len(word)/3)+1
-	for _, k := range known {
-		d := distance(strings.ToLower(word), strings.ToLower(k))
-		if word != "" && strings.HasPrefix(k, word) {
-			d = min(d, 1)
-		}
-		if d < least {
-			best, least = k, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return ", did you mean " + best + "?"
-}
-
-// distance counts the letters to change, add or drop between two words, or to
-// swap with their neighbour.
-func distance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
-}
-
 // flagError adds the option that was probably meant.
 func flagError(cmd *cobra.Command, err error) error {
 	unknown, ok := err.(interface{ GetSpecifiedName() string })
@@ -222,7 +179,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			names = append(names, strings.TrimRight(flag, ","))
 		}
 	}
-	near := didYouMean(name, names)
+	near := spell.Guess(name, names)
 	if near != "" {
 		near = ", did you mean --" + strings.TrimPrefix(near, ", did you mean ")
 	}

@@ -156,6 +156,13 @@ func TestMistypedWordsAreGuessed(t *testing.T) {
 		"neutrino network create":                                               "<name> is missing",
 		"neutrino network create a b":                                           `"b" is one argument too many`,
 		"neutrino port create p":                                                "--network is required",
+		"neutrino subnet pol list":                                              "did you mean pool?",
+		"neutrino subnet pool create p --pool-prefx 10.0.0.0/8":                 "did you mean --pool-prefix?",
+		"neutrino network rbak list":                                            "did you mean rbac?",
+		"neutrino quota set blue --network 3":                                   "did you mean --networks?",
+		"neutrino port set p --extra-property type=strng,name=a,value=b":        "No Port found for p",
+		"neutrino network list -f csv --quote sme":                              `"sme" is none of all, minimal, none, nonnumeric`,
+		"neutron tag-ad":                                                        "did you mean tag-add?",
 		"neutron net-lst":                                                       "did you mean net-list?",
 		"neutron net-create x --shred":                                          "did you mean --shared?",
 	} {
@@ -192,6 +199,8 @@ func TestHelpOfEveryCommandIsComplete(t *testing.T) {
 
 func TestTheShellCompletesNamesAndIds(t *testing.T) {
 	c := web(t)
+	c.run("neutrino subnet pool create p4 --pool-prefix 10.20.0.0/16")
+	c.run("neutrino network meter create outside")
 	id := c.value("neutrino network show web", "id")
 	for line, want := range map[string]string{
 		"neutrino __complete network show ''":                             "public\t",
@@ -201,6 +210,17 @@ func TestTheShellCompletesNamesAndIds(t *testing.T) {
 		"neutrino __complete router add subnet r1 web":                    "web-v4\t",
 		"neutrino __complete network create x --provider-network-type ''": "vxlan",
 		"neutrino __complete port list -f ''":                             "yaml",
+		"neutrino __complete network rbac create web --type ''":           "security_group",
+		"neutrino __complete network rbac create web --action access_as_": "access_as_external",
+		"neutrino __complete subnet create s --subnet-pool p":             "p4\t",
+		"neutrino __complete subnet pool unset ''":                        "p4\t",
+		"neutrino __complete address scope sh":                            "show\t",
+		"neutrino __complete network meter rule create ''":                "outside\t",
+		"neutrino __complete quota set blue --subnet":                     "--subnetpools\t",
+		"neutrino __complete network list --not-":                         "--not-any-tags\t",
+		"neutrino __complete network onboard subnets web ''":              "p4\t",
+		"neutrino __complete port list -f csv --quote ''":                 "nonnumeric",
+		"neutron __complete tag-add --resource-type ''":                   "subnetpool",
 		"neutron __complete router-gateway-set r1 pub":                    "public\t",
 		"neutrino __complete security group rule create ''":               "www\t",
 	} {

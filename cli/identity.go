@@ -68,6 +68,9 @@ func (s *session) ofKeystone(ctx context.Context, kind, word string, byName url.
 	answer, err := s.api.ask(ctx, base+"/"+url.PathEscape(word), request{method: http.MethodGet})
 	if err == nil {
 		o, _ := answer.get(kind).(object)
+		if o.text("id") == "" {
+			return "", fmt.Errorf("look for %s %s at Keystone: the answer holds no id", kind, word)
+		}
 		return o.text("id"), nil
 	}
 	if !isMissing(err) && !isForbidden(err) {

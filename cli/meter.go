@@ -21,7 +21,7 @@ func meterRules() *resource {
 		many: "metering_label_rules",
 		columns: columns(nil, "ID=id", "Excluded=excluded", "Direction=direction", "Remote IP Prefix=remote_ip_prefix",
 			"Source IP Prefix=source_ip_prefix", "Destination IP Prefix=destination_ip_prefix"),
-		fields: fields(nil, `destination_ip_prefix direction excluded id metering_label_id project_id remote_ip_prefix source_ip_prefix`),
+		fields: fields(nil, `destination_ip_prefix direction id is_excluded=excluded metering_label_id name project_id remote_ip_prefix source_ip_prefix`),
 		create: &form{args: []argument{{name: "meter", attr: "metering_label_id", of: "network meter"}},
 			options: slices.Concat(
 				onOff("exclude", "include", "excluded", "do not count what is to or from the prefix"),

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"neutrino/cli/spell"
 )
 
 // classic is a resource as the command neutron names it.
@@ -54,7 +56,7 @@ func (p *program) neutron() *cobra.Command {
 		for _, c := range cmd.Commands() {
 			names = append(names, c.Name())
 		}
-		return fmt.Errorf("%q is no command of neutron%s", args[0], didYouMean(args[0], names))
+		return fmt.Errorf("%q is no command of neutron%s", args[0], spell.Guess(args[0], names))
 	}
 	root.Args = cobra.ArbitraryArgs
 	p.identityFlags(root)

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"neutrino/cli/spell"
 )
 
 // option is one option of a command, and the attribute that it becomes.
@@ -88,7 +90,7 @@ func (g *given) Set(s string) error {
 	if len(g.choices) > 0 {
 		i := slices.IndexFunc(g.choices, func(c string) bool { return strings.EqualFold(c, s) })
 		if i < 0 {
-			return fmt.Errorf("%q is none of %s%s", s, strings.Join(g.choices, ", "), didYouMean(s, g.choices))
+			return fmt.Errorf("%q is none of %s%s", s, strings.Join(g.choices, ", "), spell.Guess(s, g.choices))
 		}
 		s = g.choices[i]
 	}
@@ -224,7 +226,7 @@ func parts(keys []key, text string) (object, error) {
 		}
 		i := slices.Index(names, name)
 		if i < 0 || !ok {
-			return nil, fmt.Errorf("%q is no key%s%s", name, didYouMean(name, names), form)
+			return nil, fmt.Errorf("%q is no key%s%s", name, spell.Guess(name, names), form)
 		}
 		found = found.with(keys[i].attr, value)
 	}

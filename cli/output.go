@@ -12,6 +12,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
+
+	"neutrino/cli/spell"
 )
 
 // column is one column of a list, or one field of a show.
@@ -80,7 +82,7 @@ func (o *output) check(formats []string) error {
 	if slices.Contains(formats, o.format) {
 		return nil
 	}
-	return fmt.Errorf("-f %s is unknown%s; there are %s", o.format, didYouMean(o.format, formats), strings.Join(formats, ", "))
+	return fmt.Errorf("-f %s is unknown%s; there are %s", o.format, spell.Guess(o.format, formats), strings.Join(formats, ", "))
 }
 
 // pick is the columns that -c names, in their own order.
@@ -98,7 +100,7 @@ func (o *output) pick(all []column) ([]column, error) {
 	}
 	if len(picked) == 0 {
 		return nil, fmt.Errorf("no column is called %s%s; the columns are: %s", strings.Join(o.columns, " or "),
-			didYouMean(o.columns[0], titles), strings.Join(titles, ", "))
+			spell.Guess(o.columns[0], titles), strings.Join(titles, ", "))
 	}
 	return picked, nil
 }
@@ -242,7 +244,7 @@ func (c *choice) Type() string { return "{" + strings.Join(c.among, ",") + "}" }
 // Set takes a value, and refuses what is none of them.
 func (c *choice) Set(s string) error {
 	if !slices.Contains(c.among, s) {
-		return fmt.Errorf("%q is none of %s%s", s, strings.Join(c.among, ", "), didYouMean(s, c.among))
+		return fmt.Errorf("%q is none of %s%s", s, strings.Join(c.among, ", "), spell.Guess(s, c.among))
 	}
 	*c.to = s
 	return nil

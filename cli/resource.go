@@ -65,6 +65,8 @@ func columns(looks map[string]look, specs ...string) []column {
 		c := column{title: title, attr: attr, look: looks[attr]}
 		if attr == "tags" {
 			c.of = tagsOf
+		} else if strings.HasSuffix(attr, "_prefixlen") {
+			c.of = lengthOf(attr)
 		}
 		all = append(all, c)
 	}
@@ -77,6 +79,17 @@ func tagsOf(o object) any {
 		return tags
 	}
 	return []any{}
+}
+
+// lengthOf is a prefix length as a number: the API writes it as text (api.md
+// section 7, T7), which openstackclient does not show.
+func lengthOf(attr string) func(object) any {
+	return func(o object) any {
+		if n, err := integer(o.text(attr)); err == nil {
+			return n
+		}
+		return o.get(attr)
+	}
 }
 
 // fields are columns from one string of words.

@@ -23,9 +23,9 @@ func TestPoolsScopesAndWhatIsTakenFromThem(t *testing.T) {
 	c.run("neutrino address scope set inside --name within")
 	pool := "neutrino subnet pool create p4 --pool-prefix 10.20.0.0/16 --pool-prefix 10.30.0.0/16 --default-prefix-length 26 --min-prefix-length 20" +
 		" --max-prefix-length 28 --address-scope within --share --default --default-quota 4096 --description all --tag gold"
-	c.says(pool+" -f json", `"default_quota": 4096`, `"is_default": true`, `"shared": true`, `"tags": [`, `"default_prefixlen": "26"`)
+	c.says(pool+" -f json", `"default_quota": 4096`, `"is_default": true`, `"shared": true`, `"tags": [`, `"default_prefixlen": 26`)
 	c.run("neutrino subnet pool set p4 --no-default --pool-prefix 10.40.0.0/16 --max-prefix-length 29 --name four --tag new")
-	c.says("neutrino subnet pool show four -f json", `"10.40.0.0/16"`, `"10.20.0.0/16"`, `"is_default": false`, `"max_prefixlen": "29"`, `"new"`)
+	c.says("neutrino subnet pool show four -f json", `"10.40.0.0/16"`, `"10.20.0.0/16"`, `"is_default": false`, `"max_prefixlen": 29`, `"new"`)
 	c.says("neutrino subnet pool list --long --no-default --address-scope within --share --tags gold,new -f value -c Name -c 'Default Prefix Length'", "four 26\n")
 	c.run("neutrino subnet pool unset four --tag gold")
 	c.says("neutrino subnet pool list --not-tags gold -f value -c Name", "four\n")
@@ -198,4 +198,24 @@ func TestNeutronSpeaksOfPoolsPoliciesTagsAndQuotas(t *testing.T) {
 	c.says("neutron quota-default-show", "| network             | 100 ")
 	c.prints("neutron quota-delete --tenant-id blue", "Deleted quota: blue")
 	c.refused("neutron subnet-create", "<network> is missing")
+}
+
+func TestMetersCountWhatTheirRulesSay(t *testing.T) {
+	c := web(t)
+	c.says("neutrino network meter create outside --share --description all -f json", `"name": "outside"`, `"shared": true`, `"description": "all"`)
+	for options, want := range map[string]string{
+		"--remote-ip-prefix 198.51.100.0/24":                                           "False ingress 198.51.100.0/24 None None",
+		"--egress --exclude --remote-ip-prefix 203.0.113.0/24":                         "True egress 203.0.113.0/24 None None",
+		"--egress --source-ip-prefix 10.1.0.0/24 --destination-ip-prefix 192.0.2.0/25": "False egress None 10.1.0.0/24 192.0.2.0/25",
+	} {
+		id := c.value("neutrino network meter rule create outside "+options, "id")
+		c.says("neutrino network meter rule list -f value", id+" "+want+"\n")
+		c.says("neutrino network meter rule show "+id+" -f json", `"metering_label_id": "`)
+		c.run("neutrino network meter rule delete " + id)
+	}
+	c.says("neutron meter-label-list", "| outside |", "| True ")
+	c.says("neutron meter-label-rule-create outside 198.51.100.0/24 --direction egress --excluded", "Created a new metering_label_rule:", "egress")
+	c.refused("neutrino network meter rule create outsid --remote-ip-prefix 198.51.100.0/24", "No MeteringLabel found for outsid")
+	c.run("neutrino network meter delete outside")
+	c.prints("neutrino network meter list", "")
 }

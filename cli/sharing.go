@@ -68,7 +68,7 @@ func rbacPolicies() *resource {
 		filters: []option{longOption(),
 			{name: "type", attr: "object_type", choices: slices.Sorted(maps.Keys(sharedTypes())), help: "list policies of this type of object"},
 			{name: "action", attr: "action", choices: actions, help: "list policies of this action"}},
-		fields: fields(nil, "action id name object_id object_type project_id target_project_id=target_tenant"),
+		fields: fields(nil, "action id object_id object_type project_id target_project_id=target_tenant"),
 		create: &form{
 			args: []argument{{name: "rbac-object", attr: "object_id", kind: sharedKind}},
 			options: []option{

@@ -61,7 +61,7 @@ func newCrossroads(t *testing.T) *crossroads {
 	for _, station := range []string{scopeA, scopeB, scopeOut} {
 		c.listen(station)
 	}
-	c.engine = iptables.New(iptables.Options{Prefixes: []string{"neutron-l3-agent-"}, Chains: []string{"neutron-filter-top", "neutron-postrouting-bottom"},
+	c.engine = iptables.New(iptables.Options{Prefixes: []string{"neutron-l3-agent-", "neutron-meter-"}, Chains: []string{"neutron-filter-top", "neutron-postrouting-bottom"},
 		Namespaces: func() []string { return []string{c.ns} }})
 	return c
 }

@@ -76,14 +76,8 @@ func (t *touch) change(c store.Change) {
 			if f, ok := store.Peek(t.s, store.FloatingIPs, v.FloatingIPID); ok && differ(c, forwarding) {
 				t.router(f.RouterID)
 			}
-		case *neutrino.MeteringLabel:
-			if differ(c, label) {
-				t.label(v)
-			}
-		case *neutrino.MeteringLabelRule:
-			if l, ok := store.Peek(t.s, store.MeteringLabels, v.MeteringLabelID); ok && differ(c, meteringRule) {
-				t.label(l)
-			}
+		default:
+			t.metering(c, row)
 		}
 	}
 	if old, new := pair[neutrino.Port](c); old != nil || new != nil {
@@ -110,6 +104,20 @@ func differ[T any](c store.Change, take func(*T) T) bool {
 func (t *touch) router(id neutrino.ID) {
 	if b, ok := store.Peek(t.s, store.RouterBindings, id); ok {
 		t.hosts[b.Host] = true
+	}
+}
+
+// metering is the part of change that concerns metering labels.
+func (t *touch) metering(c store.Change, row any) {
+	switch v := row.(type) {
+	case *neutrino.MeteringLabel:
+		if differ(c, label) {
+			t.label(v)
+		}
+	case *neutrino.MeteringLabelRule:
+		if l, ok := store.Peek(t.s, store.MeteringLabels, v.MeteringLabelID); ok && differ(c, meteringRule) {
+			t.label(l)
+		}
 	}
 }
 

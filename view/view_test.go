@@ -60,6 +60,7 @@ var (
 	forwardIDs = ids("pf", 3)
 	poolIDs    = ids("pool", 2)
 	scopeIDs   = ids("scope", 2)
+	labelIDs   = ids("label", 2)
 )
 
 // writes are the kinds of write that a history is made of. They know nothing
@@ -121,6 +122,7 @@ var writes = []func(*rapid.T, *store.Tx){
 		store.Put(tx, store.Hosts, h)
 	},
 	putRouter, bindRouter, putFloatingIP, putForwarding, describePort, putPool, putScope,
+	putLabel, putMeteringRule,
 }
 
 func putPool(t *rapid.T, tx *store.Tx) {
@@ -131,6 +133,26 @@ func putPool(t *rapid.T, tx *store.Tx) {
 		return
 	}
 	store.Put(tx, store.SubnetPools, p)
+}
+
+func putLabel(t *rapid.T, tx *store.Tx) {
+	l := &neutrino.MeteringLabel{ID: pick(t, "label", labelIDs), ProjectID: pick(t, "project", []string{"red", "blue"}),
+		Shared: rapid.Bool().Draw(t, "shared"), Name: pick(t, "name", []string{"a", "b"})}
+	if rapid.Bool().Draw(t, "delete") {
+		store.Delete(tx, store.MeteringLabels, l.ID)
+		return
+	}
+	store.Put(tx, store.MeteringLabels, l)
+}
+
+func putMeteringRule(t *rapid.T, tx *store.Tx) {
+	r := &neutrino.MeteringLabelRule{ID: pick(t, "rule", ruleIDs), MeteringLabelID: pick(t, "label", labelIDs),
+		Excluded: rapid.Bool().Draw(t, "excluded"), ProjectID: pick(t, "project", []string{"red", "blue"})}
+	if rapid.Bool().Draw(t, "delete") {
+		store.Delete(tx, store.MeteringLabelRules, r.ID)
+		return
+	}
+	store.Put(tx, store.MeteringLabelRules, r)
 }
 
 func putScope(t *rapid.T, tx *store.Tx) {
@@ -153,7 +175,8 @@ func describePort(t *rapid.T, tx *store.Tx) {
 }
 
 func putRouter(t *rapid.T, tx *store.Tx) {
-	r := &neutrino.Router{ID: pick(t, "router", routerIDs), Name: pick(t, "name", []string{"a", "b"}), AdminStateUp: rapid.Bool().Draw(t, "up")}
+	r := &neutrino.Router{ID: pick(t, "router", routerIDs), Name: pick(t, "name", []string{"a", "b"}), AdminStateUp: rapid.Bool().Draw(t, "up"),
+		ProjectID: pick(t, "project", []string{"red", "blue"})}
 	if rapid.Bool().Draw(t, "delete") {
 		store.Delete(tx, store.Routers, r.ID)
 		return

@@ -161,7 +161,7 @@ func (w *world) body(one string) map[string]any {
 	case "metering_label":
 		return map[string]any{"name": "l"}
 	case "metering_label_rule":
-		return map[string]any{"metering_label_id": w.ids["label"], "remote_ip_prefix": fmt.Sprintf("10.%d.%d.0/24", n/250%250, n%250)}
+		return map[string]any{"metering_label_id": w.ids["label"], "direction": "egress", "remote_ip_prefix": fmt.Sprintf("10.%d.%d.0/24", n/250%250, n%250)}
 	case "port_forwarding":
 		return map[string]any{"protocol": "tcp", "external_port": 1 + n%60000, "internal_port": 80, "internal_port_id": w.ids["vm"],
 			"internal_ip_address": w.ids["vm address"]}

@@ -103,9 +103,11 @@ func TestStatusSaysWhatWaitsAndWhatFails(t *testing.T) {
 	var out bytes.Buffer
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	printStatus(&out, agent.Status{Host: "net1", Connected: true,
-		Pending: []agent.Trouble{{Object: "port/a", Reason: "interface is not there yet", Since: at}},
-		Errors:  []agent.Trouble{{Object: "router/r", Reason: "no bridge br-ex", Since: at}}})
-	for _, want := range []string{"waiting   port/a since 2026-01-02 03:04:05: interface is not there yet", "failing   router/r since 2026-01-02 03:04:05: no bridge br-ex"} {
+		Pending:  []agent.Trouble{{Object: "port/a", Reason: "interface is not there yet", Since: at}},
+		Errors:   []agent.Trouble{{Object: "router/r", Reason: "no bridge br-ex", Since: at}},
+		Metering: []agent.Metered{{Label: "l", Router: "r", Packets: 7, Bytes: 700}}, MeteringProblem: "no iptables-save"})
+	for _, want := range []string{"metered   metering-label/l on router/r: 7 packets, 700 bytes", "metered   not all could be read: no iptables-save",
+		"waiting   port/a since 2026-01-02 03:04:05: interface is not there yet", "failing   router/r since 2026-01-02 03:04:05: no bridge br-ex"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

@@ -2,16 +2,12 @@ package cli
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"gopkg.in/yaml.v3"
+	"neutrino/cli/clouds"
 )
 
 // source is where settings come from. Tests have their own.
@@ -75,7 +71,8 @@ func settings() []setting {
 // environment does not: it would be half of another cloud.
 func (s source) resolve(options map[string]string) (auth, error) {
 	var a auth
-	cloud, err := s.cloud(cmp.Or(options["cloud"], s.env("OS_CLOUD")))
+	files := clouds.Files{Dirs: s.dirs, Clouds: s.env("OS_CLIENT_CONFIG_FILE"), Secure: s.env("OS_CLIENT_SECURE_FILE")}
+	cloud, err := files.Cloud(cmp.Or(options["cloud"], s.env("OS_CLOUD")))
 	if err != nil {
 		return a, err
 	}
@@ -123,88 +120,4 @@ func kindOf(a auth) authKind {
 		return authBasic
 	}
 	return authNone
-}
-
-// cloud reads one cloud of the first clouds.yaml that there is, as one flat
-// map; nil where no cloud is asked for.
-func (s source) cloud(name string) (map[string]string, error) {
-	if name == "" {
-		return nil, nil
-	}
-	file, found, err := s.open("clouds.yaml", s.env("OS_CLIENT_CONFIG_FILE"))
-	if err != nil {
-		return nil, err
-	}
-	if found == nil {
-		return nil, fmt.Errorf("cloud %s is asked for, but there is no clouds.yaml in %s", name, strings.Join(s.dirs, ", "))
-	}
-	secret, more, err := s.open("secure.yaml", s.env("OS_CLIENT_SECURE_FILE"))
-	if err != nil {
-		return nil, err
-	}
-	clouds, err := cloudsOf(file, found)
-	if err != nil {
-		return nil, err
-	}
-	secrets, err := cloudsOf(secret, more)
-	if err != nil {
-		return nil, err
-	}
-	if clouds[name] == nil {
-		return nil, fmt.Errorf("%s has no cloud %s; it has %s", file, name,
-			strings.Join(slices.Sorted(maps.Keys(clouds)), ", "))
-	}
-	flat := map[string]string{}
-	flatten(clouds[name], flat)
-	flatten(secrets[name], flat)
-	return flat, nil
-}
-
-// open reads the named file, or else the first of that name in the directories.
-func (s source) open(name, override string) (string, []byte, error) {
-	var paths []string
-	for _, dir := range s.dirs {
-		paths = append(paths, filepath.Join(dir, name), filepath.Join(dir, strings.TrimSuffix(name, "yaml")+"yml"))
-	}
-	if override != "" {
-		paths = []string{override}
-	}
-	for _, path := range paths {
-		b, err := os.ReadFile(path)
-		if err == nil {
-			return path, b, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return "", nil, fmt.Errorf("read %s: %w", path, err)
-		}
-	}
-	return "", nil, nil
-}
-
-func cloudsOf(file string, content []byte) (map[string]map[string]any, error) {
-	var doc struct {
-		Clouds map[string]map[string]any
-	}
-	if err := yaml.Unmarshal(content, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return doc.Clouds, nil
-}
-
-// flatten takes the keys of a cloud and of its auth section, which do not
-// overlap, under the names of the options.
-func flatten(cloud map[string]any, into map[string]string) {
-	rename := map[string]string{"network_endpoint_override": "endpoint", "endpoint_override": "endpoint",
-		"tenant_name": "project_name", "tenant_id": "project_id", "endpoint_type": "interface"}
-	for key, value := range cloud {
-		switch value := value.(type) {
-		case map[string]any:
-			if key == "auth" {
-				flatten(value, into)
-			}
-		case nil, []any:
-		default:
-			into[cmp.Or(rename[key], key)] = fmt.Sprint(value)
-		}
-	}
 }
