@@ -132,13 +132,13 @@ func (k *kind[T]) permitCreate(v view, req *request[T]) error {
 	if !v.judge.Allows(rule, t) {
 		return forbidden("rule:" + rule)
 	}
-	return k.permitAttributes(v, t, request[T]{noun: req.noun, set: req.set, inner: req.inner, verb: post})
+	return k.permitAttributes(v, t, req)
 }
 
 // permitAttributes refuses attributes that the policy does not let the caller
 // set. A POST with the default is no setting, a PUT always is (api.md section
 // 1.9): else an attribute could be reset to its default (failures.md, S14).
-func (k *kind[T]) permitAttributes(v view, t target[T], req request[T]) error {
+func (k *kind[T]) permitAttributes(v view, t target[T], req *request[T]) error {
 	rule := req.verb.prefix() + k.ruleName()
 	for _, a := range k.attrs.List {
 		if !req.set[a.Name] || req.verb == post && a.IsUnset(&req.noun) {

@@ -142,7 +142,7 @@ func (k *kind[T]) put(c *call, id neutrino.ID) (*reply, error) {
 			if !v.judge.Allows(rule, target[T]{k, v, row}) {
 				return forbidden("rule:" + rule)
 			}
-			if err := k.permitAttributes(v, target[T]{k, v, row}, *req); err != nil {
+			if err := k.permitAttributes(v, target[T]{k, v, row}, req); err != nil {
 				return err
 			}
 			return revision
