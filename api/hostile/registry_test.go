@@ -16,10 +16,9 @@ import (
 // collection is what can be sent to one collection: its attributes come from
 // the server's own description, so that a new one is attacked from its first day.
 type collection struct {
-	one, path    string
-	create, put  []string
-	filters      []string // and what else a query can hold
-	deleteStatus int
+	one, path   string
+	create, put []string
+	filters     []string // and what else a query can hold
 }
 
 // registry is the server's description of itself, as far as requests need it.
@@ -59,9 +58,7 @@ func (w *world) registry() registry {
 		}
 		r.collections = append(r.collections, c)
 	}
-	for _, c := range below() {
-		r.collections = append(r.collections, c)
-	}
+	r.collections = append(r.collections, below()...)
 	slices.SortFunc(r.collections, func(a, b collection) int { return strings.Compare(a.one, b.one) })
 	r.isWhole(w.t, doc.Paths["/v2.0/networks"] != nil, slices.Collect(maps.Keys(doc.Components.Schemas)))
 	return r
