@@ -33,19 +33,26 @@ func (w *world) kernel(h *lab.Host, router string) []string {
 	return strings.Split(text, "\n")
 }
 
+// still is for how long an agent makes no pass before it counts as settled: a
+// pass that takes a whole story's objects away can take a second, and shows only
+// when it is over.
+const still = 2 * time.Second
+
 // settled waits until the agent has nothing to do and has been still.
 func (w *world) settled(h *lab.Host) (puts, drops int) {
 	w.Helper()
-	passes := -1
+	passes, since := -1, time.Time{}
 	w.until(patience, func() error {
 		if err := w.quiet(h); err != nil {
 			return err
 		}
 		st, err := w.status(h)
 		if err != nil || st.Passes != passes {
-			passes, puts, drops = st.Passes, st.AllPuts, st.AllDrops
-			time.Sleep(300 * time.Millisecond) // a pass would be over by then
+			passes, since, puts, drops = st.Passes, time.Now(), st.AllPuts, st.AllDrops
 			return errors.Join(err, fmt.Errorf("%s: pass %d", h.Name, st.Passes))
+		}
+		if time.Since(since) < still {
+			return fmt.Errorf("%s: still since %v", h.Name, time.Since(since))
 		}
 		return nil
 	})
