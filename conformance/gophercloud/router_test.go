@@ -151,7 +151,7 @@ func TestAgentsAndTheirSchedulers(t *testing.T) {
 	done(t, agents.RemoveL3Router(ctx, c, l3.ID, r.ID).ExtractErr())
 }
 
-func TestExternalNetworkIsSeenByAllWithItsSubnets(t *testing.T) {
+func TestExternalNetworkIsSeenByAllAndItsSubnetsOnlyWhenShared(t *testing.T) {
 	ctx, c := client(t)
 	_, other := client(t, demo)
 	n := ok(networks.Create(ctx, c, external.CreateOptsExt{
@@ -160,7 +160,11 @@ func TestExternalNetworkIsSeenByAllWithItsSubnets(t *testing.T) {
 	later(t, "network", func(ctx context.Context) error { return networks.Delete(ctx, c, n.ID).ExtractErr() })
 	s := madeSubnet(t, c, n.ID, "198.51.100.0/24")
 	same(t, "name", ok(networks.Get(ctx, other, n.ID).Extract())(t).Name, "gc-outside")
+	_, err := subnets.Get(ctx, other, s.ID).Extract()
+	refused(t, err, http.StatusNotFound)
+	ok(networks.Update(ctx, c, n.ID, networks.UpdateOpts{Shared: ptr(true)}).Extract())(t)
 	same(t, "cidr", ok(subnets.Get(ctx, other, s.ID).Extract())(t).CIDR, "198.51.100.0/24")
+	ok(networks.Update(ctx, c, n.ID, networks.UpdateOpts{Shared: ptr(false)}).Extract())(t)
 	refused(t, networks.Delete(ctx, other, n.ID).ExtractErr(), http.StatusForbidden)
 	if p, err := ports.Create(ctx, other, ports.CreateOpts{NetworkID: n.ID}).Extract(); err == nil {
 		t.Errorf("port %s was made on an external network that is not shared", p.ID)
