@@ -265,17 +265,14 @@ func (k *kind[T]) gets(v view, row *T) bool {
 
 // at is the row of the id.
 func (k *kind[T]) at(v view, id neutrino.ID) (*T, bool) {
-	if k.unwritten != nil {
-		for _, row := range k.unwritten(v) {
-			if k.key(row) == id {
-				return row, true
-			}
-		}
-	}
+	rest := k.scope
 	if k.table != nil {
-		return store.Peek(v.Reader, k.table, id)
+		if row, ok := store.Peek(v.Reader, k.table, id); ok || k.unwritten == nil {
+			return row, ok
+		}
+		rest = func(v view) iter.Seq[*T] { return slices.Values(k.unwritten(v)) }
 	}
-	for row := range k.scope(v) {
+	for row := range rest(v) {
 		if k.key(row) == id {
 			return row, true
 		}

@@ -48,8 +48,10 @@ func securityGroups() *kind[neutrino.SecurityGroup] {
 // appendRules embeds the rules of a group, in full.
 func appendRules(b []byte, v view, g *neutrino.SecurityGroup, rules *kind[neutrino.SecurityGroupRule]) []byte {
 	list := slices.Collect(store.By(v.Reader, store.RulesByGroup, string(g.ID)))
-	if own, unwritten := unwrittenGroup(v); own != nil && own.ID == g.ID {
-		list = unwritten
+	if len(list) == 0 {
+		if own, unwritten := unwrittenGroup(v); own != nil && own.ID == g.ID {
+			list = unwritten
+		}
 	}
 	return wire.AppendList(b, list, func(b []byte, r *neutrino.SecurityGroupRule) []byte {
 		return rules.appendRow(b, v, r, nil)
@@ -73,6 +75,16 @@ func unwrittenGroup(v view) (*neutrino.SecurityGroup, []*neutrino.SecurityGroupR
 	return &g, list
 }
 
+// groupAt is the group of the id, written or not. What is written is looked at
+// first: working out what is not costs more, and a list asks for each row.
+func groupAt(v view, id neutrino.ID) (*neutrino.SecurityGroup, bool) {
+	if g, ok := store.Peek(v.Reader, store.SecurityGroups, id); ok {
+		return g, true
+	}
+	g, _ := unwrittenGroup(v)
+	return g, g != nil && g.ID == id
+}
+
 func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 	return kind[neutrino.SecurityGroupRule]{
 		names: names{"security_group_rule", "security_group_rules", "security-group-rules",
@@ -91,10 +103,7 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 		reach: reachOfRules,
 		related: related[neutrino.SecurityGroupRule]{
 			"security_group:project_id": func(v view, r *neutrino.SecurityGroupRule) (string, bool) {
-				if own, _ := unwrittenGroup(v); own != nil && own.ID == r.SecurityGroupID {
-					return own.ProjectID, true
-				}
-				g, ok := store.Peek(v.Reader, store.SecurityGroups, r.SecurityGroupID)
+				g, ok := groupAt(v, r.SecurityGroupID)
 				if !ok {
 					return "", false
 				}
@@ -102,10 +111,7 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			},
 		},
 		above: func(v view, r *neutrino.SecurityGroupRule) error {
-			if own, _ := unwrittenGroup(v); own != nil && own.ID == r.SecurityGroupID {
-				return nil
-			}
-			g, ok := store.Peek(v.Reader, store.SecurityGroups, r.SecurityGroupID)
+			g, ok := groupAt(v, r.SecurityGroupID)
 			if !ok || !work.VisibleSecurityGroup(v.caller, v.Reader, g) {
 				return work.Groups().Missing(r.SecurityGroupID)
 			}
