@@ -2,9 +2,10 @@ package api
 
 import (
 	"fmt"
-	"neutrino/api/wire"
 	"strings"
 	"testing"
+
+	"neutrino/api/wire"
 )
 
 func TestBodiesOfNetworks(t *testing.T) {

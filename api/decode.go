@@ -6,12 +6,12 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"neutrino/api/wire"
 	"reflect"
 	"slices"
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 )
 
 // parseBody reads the one JSON object of a request; no body at all is an empty

@@ -3,10 +3,10 @@ package api
 import (
 	"errors"
 	"net/http"
-	"neutrino/api/wire"
 	"strings"
 
 	"neutrino"
+	"neutrino/api/wire"
 )
 
 // The types of errors that the API itself makes (api.md section 1.10).

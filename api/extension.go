@@ -2,10 +2,10 @@ package api
 
 import (
 	"net/http"
-	"neutrino/api/wire"
 	"slices"
 
 	"neutrino"
+	"neutrino/api/wire"
 )
 
 // extension is one entry of /v2.0/extensions.

@@ -2,11 +2,11 @@ package api
 
 import (
 	"fmt"
-	"neutrino/api/wire"
 	"strings"
 	"testing"
 
 	"neutrino"
+	"neutrino/api/wire"
 )
 
 func (c *cloud) floating(external, more string, headers ...string) map[string]any {

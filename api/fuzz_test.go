@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"maps"
 	"net/url"
-	"neutrino/api/wire"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"neutrino"
+	"neutrino/api/wire"
 )
 
 // wildValue draws any JSON value, with a liking for those that attributes

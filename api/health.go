@@ -3,9 +3,10 @@ package api
 import (
 	"context"
 	"net/http"
-	"neutrino/api/wire"
 	"strings"
 	"time"
+
+	"neutrino/api/wire"
 )
 
 // The paths by which others look after the server, without a token.

@@ -2,9 +2,10 @@ package api
 
 import (
 	"net/url"
-	"neutrino/api/wire"
 	"slices"
 	"strings"
+
+	"neutrino/api/wire"
 )
 
 // page is the rows that a list request asks for, in order.

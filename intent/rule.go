@@ -1,11 +1,12 @@
 package intent
 
 import (
+	"slices"
+
 	"neutrino"
 	"neutrino/intent/quota"
 	"neutrino/intent/work"
 	"neutrino/store"
-	"slices"
 )
 
 // CreateSecurityGroupRule adds a rule to a group of the caller's and bumps the
