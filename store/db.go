@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"neutrino"
-	"neutrino/store/coding"
 	"neutrino/store/engine"
 )
 
@@ -36,7 +35,6 @@ const (
 type DB struct {
 	engine       engine.Engine
 	current      atomic.Pointer[Snapshot]
-	texts        *coding.Texts       // of the goroutine that follows the engine
 	turns        *semaphore.Weighted // fair: waiting for a turn alone holds later ones back
 	reservations reservations
 	admissions   admissions
@@ -49,15 +47,14 @@ type DB struct {
 // Open loads all rows from the engine and follows its changes until Close. The
 // engine stays the caller's to close, after the DB.
 func Open(ctx context.Context, e engine.Engine) (*DB, error) {
-	texts := coding.NewTexts()
-	snap, err := load(ctx, e, texts)
+	snap, err := load(ctx, e)
 	if err != nil {
 		return nil, err
 	}
 	// The loop's life is the DB's, not that of the call that opened it.
 	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db := &DB{
-		engine: e, texts: texts, turns: semaphore.NewWeighted(everybody),
+		engine: e, turns: semaphore.NewWeighted(everybody),
 		stop: stop, closed: make(chan struct{}),
 	}
 	db.log.init(snap.rev)

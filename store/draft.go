@@ -1,11 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
-	"neutrino/store/coding"
 	"neutrino/store/engine"
 )
 
@@ -15,25 +15,43 @@ import (
 // together look at the same nodes.
 type draft struct {
 	Snapshot
-	texts    *coding.Texts
 	owned    []bool          // tables that are already copied
 	replaced [][]replacement // by table
 	claims   []claimChange
 }
 
-// replacement is a row that takes the place of another; either may be nil.
-type replacement struct{ old, new *row }
+// replacement is a row that takes the place of another; either may be nil. The
+// values are those of the rows, also where these are packed.
+type replacement struct {
+	table          *tableSpec
+	old, new       *row
+	oldVal, newVal any
+}
 
-// claimChange is a claim that is made or, without owner, given up.
+// claimChange is a claim that is made or given up.
 type claimChange struct {
-	claim
+	key  string
+	now  engine.KV
 	gone bool
 }
 
-func draftOf(s *Snapshot, texts *coding.Texts) *draft {
+// applied is what one revision changed; its rows are read when somebody asks.
+type applied struct {
+	rev     Revision
+	cause   string
+	changes []changed
+}
+
+// changed is a change of one row, either of which may be nil.
+type changed struct {
+	table    *tableSpec
+	old, new *row
+}
+
+func draftOf(s *Snapshot) *draft {
 	return &draft{
-		Snapshot: Snapshot{rev: s.rev, tables: slices.Clone(s.tables), claimed: s.claimed}, texts: texts,
-		owned: make([]bool, len(s.tables)), replaced: make([][]replacement, len(s.tables)),
+		Snapshot: Snapshot{rev: s.rev, tables: slices.Clone(s.tables), claimed: s.claimed},
+		owned:    make([]bool, len(s.tables)), replaced: make([][]replacement, len(s.tables)),
 	}
 }
 
@@ -46,66 +64,48 @@ func emptySnapshot() *Snapshot {
 }
 
 // take applies one revision and says what it meant to rows.
-func (d *draft) take(b engine.Batch) (Batch, error) {
-	applied := Batch{Revision: b.Revision, Changes: make([]Change, 0, len(b.Changes))}
+func (d *draft) take(b engine.Batch) (applied, error) {
+	a := applied{rev: b.Revision}
 	for _, c := range b.Changes {
 		if key, ok := strings.CutPrefix(c.Key, claimPrefix); ok {
-			change := claimChange{claim: claim{key: key, mod: b.Revision}, gone: c.Deleted}
-			if owner, ok := ownerInKey(key, c.Value); ok {
-				change.owner = owner
-			} else if !c.Deleted {
-				change.owner = d.texts.Of(c.Value)
-			}
-			d.claims = append(d.claims, change)
+			d.claims = append(d.claims, claimChange{key, engine.KV{Value: c.Value, Mod: b.Revision}, c.Deleted})
 			continue
 		}
 		if c.Key == causeKey {
-			applied.Cause = string(c.Value)
+			a.cause = string(c.Value)
 			continue
 		}
 		spec, id := rowOf(c.Key)
 		if spec == nil {
 			continue
 		}
-		r, err := d.takeRow(spec, id, c)
+		r, err := d.takeRow(spec, id, engine.KV{Key: c.Key, Value: c.Value, Mod: b.Revision})
 		if err != nil {
-			return applied, fmt.Errorf("%w (key %s, revision %d)", err, c.Key, b.Revision)
+			return a, fmt.Errorf("%w (key %s, revision %d)", err, c.Key, b.Revision)
 		}
-		change := Change{Table: spec.name, ID: id, Revision: b.Revision}
-		if r.old != nil {
-			change.Old = r.old.val
-		}
-		if r.new != nil {
-			r.new.mod, change.New, change.ID = b.Revision, r.new.val, r.new.id
-		}
-		applied.Changes = append(applied.Changes, change)
+		a.changes = append(a.changes, changed{spec, r.old, r.new})
 	}
 	d.rev = b.Revision
-	return applied, nil
+	return a, nil
 }
 
-// takeRow puts a row into its table, or takes it out.
-func (d *draft) takeRow(spec *tableSpec, id string, c engine.Change) (replacement, error) {
-	var r replacement
-	if !c.Deleted {
-		d.texts.Learn(id)
-		val, err := spec.coder.Read(c.Value, d.texts)
-		if err != nil {
-			return r, err
-		}
-		r.new = &row{id: string(spec.id(val)), val: val}
-	}
+// takeRow puts a row into its table or, where it has no code, takes it out.
+func (d *draft) takeRow(spec *tableSpec, id string, kv engine.KV) (r replacement, err error) {
+	r.table = spec
 	t := spec.number
 	if !d.owned[t] {
 		d.tables[t], d.owned[t] = d.tables[t].edit(), true
 	}
-	var old entry
-	if r.new != nil {
-		old, _ = d.tables[t].rows.Set(entry{r.new.id, r.new})
+	if kv.Value != nil {
+		if r.new, r.newVal, err = spec.newRow(kv.Value, nil); err != nil {
+			return r, err
+		}
+		r.new.mod = kv.Mod
+		r.old, _ = d.tables[t].rows.Set(r.new.id, r.new)
 	} else {
-		old, _ = d.tables[t].rows.Delete(entry{key: id})
+		r.old, _ = d.tables[t].rows.Delete(id, "")
 	}
-	r.old = old.row
+	r.oldVal = spec.value(r.old)
 	if r.old != nil || r.new != nil {
 		d.replaced[t] = append(d.replaced[t], r)
 	}
@@ -116,13 +116,15 @@ func (d *draft) takeRow(spec *tableSpec, id string, c engine.Change) (replacemen
 func (d *draft) finish() *Snapshot {
 	if len(d.claims) > 0 {
 		d.claimed = d.claimed.Edit()
-		slices.SortStableFunc(d.claims, func(a, b claimChange) int { return compareClaims(a.claim, b.claim) })
+		slices.SortStableFunc(d.claims, func(a, b claimChange) int { return strings.Compare(a.key, b.key) })
+		var value []byte
 		for _, c := range d.claims {
 			if c.gone {
-				d.claimed.Delete(c.claim)
-			} else {
-				d.claimed.Set(c.claim)
+				d.claimed.Drop(c.key)
+				continue
 			}
+			value = appendClaim(value[:0], c.key, c.now)
+			d.claimed.Put(c.key, value)
 		}
 	}
 	for _, spec := range schema.tables {
@@ -136,10 +138,15 @@ func (d *draft) finish() *Snapshot {
 	return &s
 }
 
-// placing is an entry to put into an index, or to take out.
+// placing is a row to put into an index under a key, or to take out.
 type placing struct {
-	entry
+	key  string
+	row  *row
 	gone bool
+}
+
+func (a placing) compare(b placing) int {
+	return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.row.id, b.row.id))
 }
 
 // reindex brings an index up to what was replaced.
@@ -147,24 +154,30 @@ func (t *tableRows) reindex(ix *indexSpec, list []replacement) {
 	var was, is [8]string
 	places := make([]placing, 0, len(list))
 	for _, r := range list {
-		before, after := keysOf(ix, r.old, was[:0]), keysOf(ix, r.new, is[:0])
+		before, after := was[:0], is[:0]
+		if r.old != nil {
+			before = ix.keys(r.oldVal, before)
+		}
+		if r.new != nil {
+			after = ix.keys(r.newVal, after)
+		}
 		for _, key := range before {
 			// What is put in again replaces what was there.
 			if !slices.Contains(after, key) {
-				places = append(places, placing{entry{key, r.old}, true})
+				places = append(places, placing{key, r.old, true})
 			}
 		}
 		for _, key := range after {
-			places = append(places, placing{entry: entry{key, r.new}})
+			places = append(places, placing{key, r.new, false})
 		}
 	}
-	slices.SortStableFunc(places, func(a, b placing) int { return a.compare(b.entry) })
+	slices.SortStableFunc(places, placing.compare)
 	rows := t.indexes[ix.number]
 	for _, p := range places {
 		if p.gone {
-			rows.Delete(p.entry)
+			rows.Delete(p.key, p.row.id)
 		} else {
-			rows.Set(p.entry)
+			rows.Set(p.key, p.row)
 		}
 	}
 }

@@ -73,14 +73,14 @@ func (db *DB) watchEngine(ctx context.Context) error {
 
 // applyAll applies what came together and publishes it once.
 func (db *DB) applyAll(batches []engine.Batch) error {
-	d := draftOf(db.Snapshot(), db.texts)
-	out := make([]Batch, 0, len(batches))
+	d := draftOf(db.Snapshot())
+	out := make([]applied, 0, len(batches))
 	for _, b := range batches {
-		applied, err := d.take(b)
+		a, err := d.take(b)
 		if err != nil {
 			return err
 		}
-		out = append(out, applied)
+		out = append(out, a)
 	}
 	db.current.Store(d.finish())
 	db.log.add(out)
@@ -89,7 +89,7 @@ func (db *DB) applyAll(batches []engine.Batch) error {
 
 // reload replaces the state after the engine forgot changes that were not seen.
 func (db *DB) reload(ctx context.Context) error {
-	s, err := load(ctx, db.engine, db.texts)
+	s, err := load(ctx, db.engine)
 	if err != nil {
 		return err
 	}

@@ -53,15 +53,15 @@ func AtMost[T any](tx *Tx, ix *Index[T], key string, most int) bool {
 
 // keysOf are the keys of a row that may be missing or deleted.
 func keysOf(ix *indexSpec, r *row, to []string) []string {
-	if r == nil || r.val == nil {
+	if !r.there() {
 		return to
 	}
-	return ix.keys(r.val, to)
+	return ix.keys(ix.table.value(r), to)
 }
 
 func (s *Snapshot) count(ix *indexSpec, key string) int {
 	rows := s.index(ix)
-	return rows.Rank(after(key)) - rows.Rank(before(key))
+	return rows.Rank(after(key), "") - rows.Rank(key, "")
 }
 
 func (tx *Tx) count(ix *indexSpec, key string) int {

@@ -5,167 +5,160 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
-	"neutrino/store/coding"
 	"neutrino/store/engine"
 	"neutrino/store/tree"
 )
 
-func newClaims() *tree.Tree[claim] { return tree.New(compareClaims) }
+func newClaims() *tree.Map { return tree.NewMap() }
 
 // load reads everything afresh. The engine gives the keys in order, so that the
 // rows of a table and the claims lie together and every tree is built in one
 // pass; all processors take part.
-func load(ctx context.Context, e engine.Engine, texts *coding.Texts) (*Snapshot, error) {
-	kvs, rev, err := e.Range(ctx, allKeys, 0)
+func load(ctx context.Context, e engine.Engine) (*Snapshot, error) {
+	list, rev, err := e.Range(ctx, allKeys, 0)
 	if err != nil {
 		return nil, fmt.Errorf("store: load: %w", err)
 	}
 	s := emptySnapshot()
 	s.rev = rev
+	var claims errgroup.Group
+	claims.Go(func() error {
+		s.claimed = loadClaims(list.Under(claimPrefix))
+		return nil
+	})
 	for _, spec := range schema.tables {
-		rows, err := decode(spec, under(kvs, tablePrefix+spec.name+"/"), texts)
-		if err != nil {
+		l := loading{spec: spec, keys: list.Under(tablePrefix + spec.name + "/")}
+		if s.tables[spec.number], err = l.run(); err != nil {
 			return nil, fmt.Errorf("store: load: %w", err)
 		}
-		s.tables[spec.number] = build(spec, rows)
 	}
-	s.claimed = s.loadClaims(under(kvs, claimPrefix))
+	_ = claims.Wait() // does not fail
 	return s, nil
 }
 
-// under are the pairs whose keys begin with the prefix, of pairs in order.
-func under(kvs []engine.KV, prefix string) []engine.KV {
-	find := func(key string) int {
-		i, _ := slices.BinarySearchFunc(kvs, key, func(kv engine.KV, key string) int { return strings.Compare(kv.Key, key) })
-		return i
-	}
-	return kvs[find(prefix):find(engine.PrefixEnd(prefix))]
+// loading is a table that is being read.
+type loading struct {
+	spec   *tableSpec
+	keys   engine.List
+	rows   []*row
+	only   [][]string   // the key of each row, by index, where each has one
+	places [][][]placed // of each piece of the rows, by index, where it is otherwise
 }
 
-// piece is how many pairs a processor takes at once.
+// placed is a row with one of its keys.
+type placed struct {
+	key string
+	row *row
+}
+
+// piece is how many rows a processor takes at once.
 const piece = 4096
 
-// inPieces calls f for each part of n items; worker says which of the
-// processors is at it.
-func inPieces(n int, f func(worker, from, to int) error) error {
-	workers := runtime.GOMAXPROCS(0)
-	var group errgroup.Group
-	next := make(chan int)
-	for w := range workers {
-		group.Go(func() error {
-			var failed error
-			for from := range next {
-				if failed == nil {
-					failed = f(w, from, min(from+piece, n))
-				}
-			}
-			return failed
-		})
-	}
-	for from := 0; from < n; from += piece {
-		next <- from
-	}
-	close(next)
-	return group.Wait()
-}
-
-// decode makes the rows of a table. texts goes on to be used afterwards.
-func decode(spec *tableSpec, kvs []engine.KV, texts *coding.Texts) ([]*row, error) {
-	rows := make([]*row, len(kvs))
-	known := make([]*coding.Texts, runtime.GOMAXPROCS(0))
-	known[0] = texts
-	err := inPieces(len(kvs), func(worker, from, to int) error {
-		if known[worker] == nil {
-			known[worker] = coding.NewTexts()
+// run reads the rows, and then builds the trees beside each other.
+func (l *loading) run() (*tableRows, error) {
+	l.rows = make([]*row, l.keys.Len())
+	l.places = make([][][]placed, (len(l.rows)+piece-1)/piece)
+	l.only = make([][]string, len(l.spec.indexes))
+	for _, ix := range l.spec.indexes {
+		if ix.total {
+			l.only[ix.number] = make([]string, len(l.rows))
 		}
-		for i, kv := range kvs[from:to] {
-			known[worker].Learn(kv.Key[len(tablePrefix)+len(spec.name)+1:])
-			val, err := spec.coder.Read(kv.Value, known[worker])
-			if err != nil {
-				return fmt.Errorf("%w (key %s, revision %d)", err, kv.Key, kv.Mod)
-			}
-			rows[from+i] = &row{id: string(spec.id(val)), mod: kv.Mod, val: val}
-		}
-		return nil
-	})
-	return rows, err
-}
-
-// build makes a table of rows that are in the order of their IDs.
-func build(spec *tableSpec, rows []*row) *tableRows {
-	entries := make([]entry, len(rows))
-	for i, r := range rows {
-		entries[i] = entry{r.id, r}
 	}
-	t := newTableRows(spec)
-	t.rows = tree.Build(entry.compareKeys, entries)
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, ix := range spec.indexes {
-		group.Go(func() error {
-			t.indexes[ix.number] = buildIndex(ix, rows)
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range l.places {
+		workers.Go(func() error { return l.read(i) })
+	}
+	if err := workers.Wait(); err != nil {
+		return nil, err
+	}
+	t := newTableRows(l.spec)
+	for _, ix := range l.spec.indexes {
+		workers.Go(func() error {
+			t.indexes[ix.number] = l.index(ix)
 			return nil
 		})
 	}
-	_ = group.Wait() // none fails
-	return t
-}
-
-func buildIndex(ix *indexSpec, rows []*row) *tree.Tree[entry] {
-	var buf [8]string
-	entries := make([]entry, 0, len(rows))
-	for _, r := range rows {
-		for i, key := range ix.keys(r.val, buf[:0]) {
-			if !slices.Contains(buf[:i], key) {
-				entries = append(entries, entry{key, r})
-			}
+	workers.Go(func() error {
+		b := t.rows.Into()
+		for _, r := range l.rows {
+			b.Add(r.id, nil, r)
 		}
-	}
-	tree.Sort(entries, func(e *entry) string { return e.key }) // those with the same key stay in the order of the IDs
-	return tree.Build(entry.compare, entries)
-}
-
-// loadClaims makes the claims. An owner is an object nearly always: then its ID
-// is the text that the object's row has already.
-func (s *Snapshot) loadClaims(kvs []engine.KV) *tree.Tree[claim] {
-	rows := 0
-	for _, t := range s.tables {
-		rows += t.rows.Len()
-	}
-	ids := make(map[string]string, rows)
-	for _, t := range s.tables {
-		t.rows.Scan(func(e entry) bool {
-			ids[e.key] = e.key
-			return true
-		})
-	}
-	claims := make([]claim, len(kvs))
-	_ = inPieces(len(kvs), func(_, from, to int) error { // none fails
-		for i, kv := range kvs[from:to] {
-			owner, known := ownerInKey(kv.Key, kv.Value)
-			if !known {
-				owner, known = ids[string(kv.Value)]
-			}
-			if !known {
-				owner = string(kv.Value)
-			}
-			claims[from+i] = claim{kv.Key[len(claimPrefix):], owner, kv.Mod}
-		}
+		t.rows = b.Tree()
 		return nil
 	})
-	return tree.Build(compareClaims, claims)
+	return t, workers.Wait()
 }
 
-// ownerInKey is the owner of a claim whose key ends with it: then it takes no
-// memory of its own.
-func ownerInKey(key string, owner []byte) (string, bool) {
-	at := len(key) - len(owner)
-	if at < 0 || key[at:] != string(owner) {
-		return "", false
+// read reads a piece of the rows, with their keys in every index.
+func (l *loading) read(i int) error {
+	from, to := i*piece, min((i+1)*piece, len(l.rows))
+	places := make([][]placed, len(l.spec.indexes))
+	into := l.spec.scratch()
+	var buf [8]string
+	for at := from; at < to; at++ {
+		kv := l.keys.At(at)
+		r, val, err := l.spec.newRow(kv.Value, into)
+		if err != nil {
+			return fmt.Errorf("%w (key %s, revision %d)", err, kv.Key, kv.Mod)
+		}
+		r.mod, l.rows[at] = kv.Mod, r
+		for _, ix := range l.spec.indexes {
+			keys := ix.keys(val, buf[:0])
+			if ix.total {
+				l.only[ix.number][at] = keys[0]
+				continue
+			}
+			for n, key := range keys {
+				if slices.Contains(keys[:n], key) {
+					continue
+				}
+				if places[ix.number] == nil {
+					places[ix.number] = make([]placed, 0, to-at)
+				}
+				places[ix.number] = append(places[ix.number], placed{key, r})
+			}
+		}
 	}
-	return key[at:], true
+	l.places[i] = places
+	return nil
+}
+
+// index builds an index. Rows with the same key stay in the order of their IDs.
+func (l *loading) index(ix *indexSpec) *rows {
+	b := tree.NewIndex(idOf).Into()
+	if only := l.only[ix.number]; ix.total {
+		l.only[ix.number] = nil
+		for _, at := range tree.Order(len(only), func(i uint32) string { return only[i] }) {
+			b.Add(only[at], nil, l.rows[at])
+		}
+		return b.Tree()
+	}
+	n := 0
+	for _, p := range l.places {
+		n += len(p[ix.number])
+	}
+	all := make([]placed, 0, n)
+	for _, p := range l.places {
+		all = append(all, p[ix.number]...)
+		p[ix.number] = nil
+	}
+	for _, at := range tree.Order(len(all), func(i uint32) string { return all[i].key }) {
+		b.Add(all[at].key, nil, all[at].row)
+	}
+	return b.Tree()
+}
+
+func loadClaims(list engine.List) *tree.Map {
+	b := newClaims().Into()
+	var value []byte
+	for kv := range list.All() {
+		key := kv.Key[len(claimPrefix):]
+		value = appendClaim(value[:0], key, kv)
+		b.Add(key, value, struct{}{})
+	}
+	return b.Tree()
 }

@@ -31,7 +31,7 @@ var (
 	})
 
 	// Ports by ID.
-	Ports          = newTable(schema, "ports", func(p *neutrino.Port) neutrino.ID { return p.ID })
+	Ports          = newPackedTable(schema, "ports", func(p *neutrino.Port) neutrino.ID { return p.ID })
 	PortsByNetwork = newIndex(Ports, "network", func(p *neutrino.Port) string { return string(p.NetworkID) })
 	PortsByProject = newIndex(Ports, "project", func(p *neutrino.Port) string { return p.ProjectID })
 	PortsByName    = newIndex(Ports, "name", func(p *neutrino.Port) string { return p.Name })

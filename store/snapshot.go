@@ -1,8 +1,8 @@
 package store
 
 import (
+	"bytes"
 	"iter"
-	"strings"
 
 	"neutrino"
 	"neutrino/store/engine"
@@ -27,73 +27,41 @@ type Reader interface {
 	countClaims(prefix string) int
 }
 
-// row is one row; it never changes. val is a typed pointer, nil in a
-// transaction that deleted the row.
-type row struct {
-	id  string
-	mod Revision
-	val any
-}
-
-// claim is who holds a key, since which revision.
-type claim struct {
-	key   string
-	owner string
-	mod   Revision
-}
-
-func compareClaims(a, b claim) int { return strings.Compare(a.key, b.key) }
-
-// entry is a row's place in an index, or in its table by its ID. Rows with the
-// same key are in the order of their IDs.
-type entry struct {
-	key string
-	row *row
-}
-
-func (a entry) compare(b entry) int {
-	if c := strings.Compare(a.key, b.key); c != 0 || a.row == b.row {
-		return c
-	}
-	return strings.Compare(a.row.id, b.row.id)
-}
-
-func (a entry) compareKeys(b entry) int { return strings.Compare(a.key, b.key) }
-
-// before is where the rows with the key begin.
-func before(key string) entry { return entry{key, noRow} }
-
-// after is where the rows with the key end: at the least key above it.
-func after(key string) entry { return entry{key + "\x00", noRow} }
-
-// noRow comes before every row.
-var noRow = &row{}
-
 // Snapshot is all rows and claims as they were at one revision. It never
 // changes and costs nothing to take or to keep.
 type Snapshot struct {
 	rev     Revision
 	tables  []*tableRows
-	claimed *tree.Tree[claim]
+	claimed *tree.Map // see claim
 }
+
+// rows are some rows by a key; those with the same key are in the order of their
+// IDs.
+type rows = tree.Tree[*row]
+
+// place is a row's place in rows.
+type place = tree.Entry[*row]
 
 // tableRows are the rows of a table by ID, and by the keys of each index.
 type tableRows struct {
-	rows    *tree.Tree[entry]
-	indexes []*tree.Tree[entry]
+	rows    *rows
+	indexes []*rows
 }
 
 func newTableRows(spec *tableSpec) *tableRows {
-	t := &tableRows{rows: tree.New(entry.compareKeys)}
+	t := &tableRows{rows: tree.NewIndex(noTie)}
 	for range spec.indexes {
-		t.indexes = append(t.indexes, tree.New(entry.compare))
+		t.indexes = append(t.indexes, tree.NewIndex(idOf))
 	}
 	return t
 }
 
+// noTie is the tie of rows by ID: no two have one.
+func noTie(*row) string { return "" }
+
 // edit is a copy to change, which shares everything with t.
 func (t *tableRows) edit() *tableRows {
-	c := &tableRows{rows: t.rows.Edit(), indexes: make([]*tree.Tree[entry], len(t.indexes))}
+	c := &tableRows{rows: t.rows.Edit(), indexes: make([]*rows, len(t.indexes))}
 	for i, ix := range t.indexes {
 		c.indexes[i] = ix.Edit()
 	}
@@ -109,48 +77,31 @@ func (s *Snapshot) Holder(key string) (string, bool) {
 	return c.owner, ok
 }
 
-func (s *Snapshot) claim(key string) (claim, bool) { return s.claimed.Get(claim{key: key}) }
-
 func (s *Snapshot) row(t *tableSpec, id string) *row {
-	e, _ := s.tables[t.number].rows.Get(entry{key: id})
-	return e.row
+	r, _ := s.tables[t.number].rows.Find(id, "")
+	return r
 }
 
 func (s *Snapshot) observe(*tableSpec, string) {}
 
 func (s *Snapshot) all(t *tableSpec) iter.Seq[*row] {
 	return func(yield func(*row) bool) {
-		s.tables[t.number].rows.Scan(func(e entry) bool { return yield(e.row) })
+		s.tables[t.number].rows.Scan(func(p place) bool { return yield(p.Ref) })
 	}
 }
 
 func (s *Snapshot) by(ix *indexSpec, key string) iter.Seq[*row] {
 	return func(yield func(*row) bool) {
-		s.index(ix).Ascend(before(key), func(e entry) bool {
-			return e.key == key && yield(e.row)
-		})
+		s.index(ix).Ascend(key, "", func(p place) bool { return p.Has(key) && yield(p.Ref) })
 	}
 }
 
-func (s *Snapshot) claims(prefix string) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		s.claimed.Ascend(claim{key: prefix}, func(c claim) bool {
-			return strings.HasPrefix(c.key, prefix) && yield(c.key, c.owner)
-		})
-	}
-}
-
-func (s *Snapshot) countClaims(prefix string) int {
-	from, to := s.claimed.Rank(claim{key: prefix}), s.claimed.Len()
-	if end := engine.PrefixEnd(prefix); end != "" {
-		to = s.claimed.Rank(claim{key: end})
-	}
-	return to - from
-}
-
-func (s *Snapshot) index(ix *indexSpec) *tree.Tree[entry] {
+func (s *Snapshot) index(ix *indexSpec) *rows {
 	return s.tables[ix.table.number].indexes[ix.number]
 }
+
+// after is the least key above a key.
+func after(key string) string { return key + "\x00" }
 
 // Get is the row with the ID. The value must not be changed: copy it first. In
 // a [Tx], the transaction holds only if the row (or its absence) is still the
@@ -162,20 +113,17 @@ func Get[T any](r Reader, t *Table[T], id neutrino.ID) (*T, bool) {
 
 // Peek is Get without the condition that the row stays the same.
 func Peek[T any](r Reader, t *Table[T], id neutrino.ID) (*T, bool) {
-	found := r.row(t.spec, string(id))
-	if found == nil || found.val == nil {
-		return nil, false
-	}
-	return found.val.(*T), true
+	val, ok := t.spec.value(r.row(t.spec, string(id))).(*T)
+	return val, ok
 }
 
 // All yields every row in the order of IDs. It adds no condition to a [Tx].
-func All[T any](r Reader, t *Table[T]) iter.Seq[*T] { return typed[T](r.all(t.spec)) }
+func All[T any](r Reader, t *Table[T]) iter.Seq[*T] { return typed[T](t.spec, r.all(t.spec)) }
 
 // By yields the rows that have the index key, in the order of IDs. It adds no
 // condition to a [Tx].
 func By[T any](r Reader, ix *Index[T], key string) iter.Seq[*T] {
-	return typed[T](r.by(ix.spec, key))
+	return typed[T](ix.spec.table, r.by(ix.spec, key))
 }
 
 // Keys yields the keys of an index that begin with the prefix, each once and in
@@ -185,22 +133,22 @@ func Keys[T any](s *Snapshot, ix *Index[T], prefix string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for from := prefix; ; {
 			key, found := "", false
-			rows.Ascend(before(from), func(e entry) bool {
-				key, found = e.key, strings.HasPrefix(e.key, prefix)
+			rows.Ascend(from, "", func(p place) bool {
+				key, found = string(p.Key), bytes.HasPrefix(p.Key, []byte(prefix))
 				return false
 			})
 			if !found || !yield(key) {
 				return
 			}
-			from = key + "\x00" // the least key after this one
+			from = after(key)
 		}
 	}
 }
 
-func typed[T any](rows iter.Seq[*row]) iter.Seq[*T] {
+func typed[T any](t *tableSpec, rows iter.Seq[*row]) iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		for r := range rows {
-			if !yield(r.val.(*T)) {
+			if !yield(t.value(r).(*T)) {
 				return
 			}
 		}
@@ -219,7 +167,7 @@ func (s *Snapshot) length(t *tableSpec) int { return s.tables[t.number].rows.Len
 func (tx *Tx) length(t *tableSpec) int {
 	n := tx.snap.length(t)
 	for id, r := range tx.writes[t] {
-		n += boolInt(r.val != nil) - boolInt(tx.snap.row(t, id) != nil)
+		n += boolInt(r.there()) - boolInt(tx.snap.row(t, id) != nil)
 	}
 	return n
 }
@@ -247,3 +195,23 @@ func Claims(r Reader, prefix string) iter.Seq2[string, string] { return r.claims
 // CountClaims is the number of claims under a prefix, which ends in a slash. It
 // costs the same however many they are.
 func CountClaims(r Reader, prefix string) int { return r.countClaims(prefix) }
+
+func (s *Snapshot) claims(prefix string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		s.claimed.Ascend(prefix, "", func(e tree.Entry[struct{}]) bool {
+			if !bytes.HasPrefix(e.Key, []byte(prefix)) {
+				return false
+			}
+			key := string(e.Key)
+			return yield(key, claimOf(key, e.Value).owner)
+		})
+	}
+}
+
+func (s *Snapshot) countClaims(prefix string) int {
+	from, to := s.claimed.Rank(prefix, ""), s.claimed.Len()
+	if end := engine.PrefixEnd(prefix); end != "" {
+		to = s.claimed.Rank(end, "")
+	}
+	return to - from
+}

@@ -16,6 +16,7 @@ type tableSpec struct {
 	number  int // position in the set and in each snapshot
 	id      func(v any) neutrino.ID
 	coder   *coding.Coder
+	packed  bool // rows are kept coded: there may be millions
 	indexes []*indexSpec
 }
 
@@ -53,6 +54,14 @@ func newTable[T any](set *tableSet, name string, id func(*T) neutrino.ID) *Table
 	}
 	set.tables = append(set.tables, spec)
 	return &Table[T]{spec}
+}
+
+// newPackedTable is newTable for rows of which there may be so many that each is
+// kept as it is on disk, and read anew whenever somebody looks at it.
+func newPackedTable[T any](set *tableSet, name string, id func(*T) neutrino.ID) *Table[T] {
+	t := newTable(set, name, id)
+	t.spec.packed = true
+	return t
 }
 
 func newIndex[T any](t *Table[T], name string, key func(*T) string) *Index[T] {

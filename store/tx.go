@@ -89,7 +89,7 @@ func Exists[T any](tx *Tx, t *Table[T], id neutrino.ID) bool {
 		}
 		tx.require(engine.Compare{Test: test, Key: rowKey(t.spec, string(id))})
 	}
-	return found != nil && found.val != nil
+	return found.there()
 }
 
 // Claim takes a key for an owner, together with the transaction. It is false
@@ -231,7 +231,7 @@ func (tx *Tx) merge(t *tableSpec, base iter.Seq[*row], match func(any) bool) ite
 		written := maps.Clone(tx.writes[t])
 		var own []*row
 		for _, r := range written {
-			if r.val != nil && match(r.val) {
+			if r.there() && match(r.val) {
 				own = append(own, r)
 			}
 		}
@@ -304,7 +304,7 @@ func (tx *Tx) commands() ([]engine.Compare, []engine.Op, error) {
 	var ops []engine.Op
 	for _, w := range tx.written {
 		r := tx.writes[w.table][w.id]
-		if r.val == nil {
+		if !r.there() {
 			if tx.snap.row(w.table, w.id) != nil {
 				ops = append(ops, engine.Delete(rowKey(w.table, w.id)))
 			}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,18 +48,33 @@ func (db *DB) Watch(ctx context.Context, from Revision) iter.Seq2[Batch, error] 
 				yield(Batch{}, err)
 				return
 			}
-			for _, b := range batches {
-				if ctx.Err() != nil || !yield(b, nil) {
+			for _, a := range batches {
+				if ctx.Err() != nil || !yield(a.batch(), nil) {
 					return
 				}
-				next = b.Revision + 1
+				next = a.rev + 1
 			}
 		}
 	}
 }
 
+// batch reads the rows that the revision changed.
+func (a applied) batch() Batch {
+	b := Batch{Revision: a.rev, Changes: make([]Change, len(a.changes)), Cause: a.cause}
+	for i, c := range a.changes {
+		change := Change{Table: c.table.name, Revision: a.rev, Old: c.table.value(c.old), New: c.table.value(c.new)}
+		if c.new != nil {
+			change.ID = c.new.id
+		} else if c.old != nil {
+			change.ID = c.old.id
+		}
+		b.Changes[i] = change
+	}
+	return b
+}
+
 // await waits until there are batches from the revision on.
-func (db *DB) await(ctx context.Context, from Revision) ([]Batch, error) {
+func (db *DB) await(ctx context.Context, from Revision) ([]applied, error) {
 	for {
 		changed := db.log.changed()
 		batches, err := db.log.since(from)
@@ -85,9 +101,9 @@ const (
 // changeLog keeps the last changes for watchers and wakes them.
 type changeLog struct {
 	mu      sync.Mutex
-	floor   Revision // everything after it is in batches
-	batches []Batch  // appended to and cut off only, so that readers share it
-	changes int      // in the batches
+	floor   Revision  // everything after it is in batches
+	batches []applied // appended to and cut off only, so that readers share it
+	changes int       // in the batches
 	wake    chan struct{}
 }
 
@@ -102,12 +118,12 @@ func (l *changeLog) changed() <-chan struct{} {
 	return l.wake
 }
 
-func (l *changeLog) add(batches []Batch) {
+func (l *changeLog) add(batches []applied) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.batches = append(l.batches, batches...)
 	for _, b := range batches {
-		l.changes += len(b.Changes)
+		l.changes += len(b.changes)
 	}
 	l.cut()
 	l.signal()
@@ -121,14 +137,14 @@ func (l *changeLog) cut() {
 	first := max(len(l.batches)-logLength, 0)
 	l.changes = 0
 	for i, b := range slices.Backward(l.batches) {
-		if i < first || l.changes+len(b.Changes) > logChanges && i < len(l.batches)-1 {
+		if i < first || l.changes+len(b.changes) > logChanges && i < len(l.batches)-1 {
 			first = i + 1
 			break
 		}
-		l.changes += len(b.Changes)
+		l.changes += len(b.changes)
 	}
 	if first > 0 {
-		l.floor = l.batches[first-1].Revision
+		l.floor = l.batches[first-1].rev
 		l.batches = slices.Clone(l.batches[first:])
 	}
 }
@@ -146,20 +162,14 @@ func (l *changeLog) signal() {
 	l.wake = make(chan struct{})
 }
 
-func (l *changeLog) since(from Revision) ([]Batch, error) {
+func (l *changeLog) since(from Revision) ([]applied, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if from <= l.floor {
 		return nil, ErrListAgain
 	}
-	i, _ := slices.BinarySearchFunc(l.batches, from, func(b Batch, rev Revision) int {
-		switch {
-		case b.Revision < rev:
-			return -1
-		case b.Revision > rev:
-			return 1
-		}
-		return 0
+	i, _ := slices.BinarySearchFunc(l.batches, from, func(a applied, rev Revision) int {
+		return cmp.Compare(a.rev, rev)
 	})
 	return l.batches[i:len(l.batches):len(l.batches)], nil
 }

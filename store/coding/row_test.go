@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -105,15 +104,12 @@ func exactly() cmp.Option { return cmp.Exporter(func(reflect.Type) bool { return
 // damage to it makes the reader panic.
 func TestEveryValueComesBack(t *testing.T) {
 	c := New("test", reflect.TypeFor[everything]())
-	texts := NewTexts()
 	rapid.Check(t, func(t *rapid.T) {
 		want := anything(t)
 		b := c.Append([]byte("before")[:0], want)
-		for _, texts := range []*Texts{nil, texts} {
-			got, err := c.Read(b, texts)
-			if diff := cmp.Diff(want, got, exactly()); err != nil || diff != "" {
-				t.Fatalf("%v %s", err, diff)
-			}
+		got, err := c.Read(string(b))
+		if diff := cmp.Diff(want, got, exactly()); err != nil || diff != "" {
+			t.Fatalf("%v %s", err, diff)
 		}
 		text, err := json.Marshal(want)
 		if err != nil {
@@ -123,7 +119,7 @@ func TestEveryValueComesBack(t *testing.T) {
 		if err := json.Unmarshal(text, fromJSON); err != nil {
 			t.Fatal(err)
 		}
-		got, err := c.Read(text, texts)
+		got, err = c.Read(string(text))
 		if diff := cmp.Diff(fromJSON, got, exactly()); err != nil || diff != "" {
 			t.Fatalf("JSON: %v %s", err, diff)
 		}
@@ -131,7 +127,7 @@ func TestEveryValueComesBack(t *testing.T) {
 		if len(damaged) > 0 {
 			damaged[rapid.IntRange(0, len(damaged)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
 		}
-		_, _ = c.Read(damaged, texts) // any answer but a panic
+		_, _ = c.Read(string(damaged)) // any answer but a panic
 	})
 }
 
@@ -148,7 +144,7 @@ func TestFieldsComeAndGo(t *testing.T) {
 		Name  string `json:"name"`
 	}
 	b := New("old", reflect.TypeFor[old]()).Append(nil, &old{"a", []string{"b"}, 3})
-	got, err := New("newer", reflect.TypeFor[newer]()).Read(b, nil)
+	got, err := New("newer", reflect.TypeFor[newer]()).Read(string(b))
 	if diff := cmp.Diff(&newer{Size: 3, Name: "a"}, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -158,22 +154,9 @@ func TestDamagedRowsAreRefused(t *testing.T) {
 	c := New("test", reflect.TypeFor[everything]())
 	whole := c.Append(nil, &everything{ID: "x", Number: 5, List: []string{"a"}})
 	for _, b := range [][]byte{nil, {}, {version, 1}, []byte("{"), whole[:len(whole)-1], append(bytes.Clone(whole), 0)} {
-		if _, err := c.Read(b, nil); err == nil {
+		if _, err := c.Read(string(b)); err == nil {
 			t.Errorf("%q was read", b)
 		}
-	}
-}
-
-func TestTheSameTextIsOneText(t *testing.T) {
-	texts := NewTexts()
-	a, b := texts.Of([]byte("network")), texts.Of([]byte("network"))
-	if unsafe.StringData(a) != unsafe.StringData(b) {
-		t.Error("two copies")
-	}
-	learned := string([]byte("port"))
-	texts.Learn(learned)
-	if unsafe.StringData(texts.Of([]byte("port"))) != unsafe.StringData(learned) {
-		t.Error("what was learned is another text")
 	}
 }
 
@@ -201,10 +184,10 @@ func BenchmarkAppendPort(b *testing.B) {
 
 func BenchmarkReadPort(b *testing.B) {
 	c := New("ports", reflect.TypeFor[neutrino.Port]())
-	buf, texts := c.Append(nil, samplePort()), NewTexts()
+	text := string(c.Append(nil, samplePort()))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.Read(buf, texts); err != nil {
+		if _, err := c.Read(text); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -217,7 +200,7 @@ func BenchmarkReadPortAsJSON(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := c.Read(buf, nil); err != nil {
+		if _, err := c.Read(string(buf)); err != nil {
 			b.Fatal(err)
 		}
 	}

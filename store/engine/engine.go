@@ -25,7 +25,7 @@ type Engine interface {
 	// Range gives the keys that begin with the prefix, in order, as they were at
 	// the revision (0: newest), and the revision that was read. The error is
 	// ErrCompacted when that revision is no longer kept.
-	Range(ctx context.Context, prefix string, at int64) (kvs []KV, rev int64, err error)
+	Range(ctx context.Context, prefix string, at int64) (list List, rev int64, err error)
 	// Watch yields the changes under the prefix from the given revision on (that
 	// one included), in order and without gaps; what is ready at once comes as
 	// one slice. It ends after an error: ErrCompacted when the reader is too far
@@ -51,13 +51,6 @@ var (
 	ErrUnavailable = errors.New("store is unavailable, nothing was written")
 	ErrInvalid     = errors.New("invalid transaction")
 )
-
-// KV is one key with its value. Value must not be changed by the reader.
-type KV struct {
-	Key   string
-	Value []byte
-	Mod   int64 // revision of the last change
-}
 
 // LeaseID names a lease; 0 is no lease.
 type LeaseID int64

@@ -7,20 +7,21 @@ import (
 	"strings"
 )
 
-// Sort sorts by a text of each item; items with the same text keep their order.
-// Texts that begin alike, as keys do, are compared from where they differ, and
-// by eight bytes beside each other in memory, not each by a look elsewhere.
-func Sort[T any](items []T, text func(*T) string) {
-	refs := make([]ref, len(items))
+// Order is the order of so many texts: the position of the least first. Those
+// that are the same stay in the order of their positions. Texts that begin alike,
+// as keys do, are compared from where they differ, and by eight bytes beside each
+// other in memory, not each by a look elsewhere.
+func Order(n int, text func(position uint32) string) []uint32 {
+	refs := make([]ref, n)
 	for i := range refs {
 		refs[i].at = uint32(i)
 	}
-	sortRefs(refs, 0, func(at uint32) string { return text(&items[at]) })
-	sorted := make([]T, len(items))
+	sortRefs(refs, 0, text)
+	order := make([]uint32, n)
 	for i, r := range refs {
-		sorted[i] = items[r.at]
+		order[i] = r.at
 	}
-	copy(items, sorted)
+	return order
 }
 
 // ref is an item with a part of its text.
@@ -48,17 +49,7 @@ func sortRefs(refs []ref, offset int, text func(uint32) string) {
 		})
 		return
 	}
-	alike := text(refs[0].at)[offset:]
-	for _, r := range refs[1:] {
-		other := text(r.at)[offset:]
-		n := min(len(alike), len(other))
-		if alike[:n] != other[:n] {
-			for n = 0; alike[n] == other[n]; n++ {
-			}
-		}
-		alike = alike[:n]
-	}
-	offset += len(alike)
+	offset += len(commonly(refs, offset, text))
 	for i := range refs {
 		refs[i].word, refs[i].size = word(text(refs[i].at)[offset:])
 	}
@@ -72,8 +63,30 @@ func sortRefs(refs []ref, offset int, text func(uint32) string) {
 	}
 }
 
+// commonly is what all texts have in common after the offset.
+func commonly(refs []ref, offset int, text func(uint32) string) string {
+	alike := text(refs[0].at)[offset:]
+	for _, r := range refs[1:] {
+		if alike == "" {
+			break
+		}
+		other := text(r.at)[offset:]
+		n := min(len(alike), len(other))
+		if alike[:n] != other[:n] {
+			for n = 0; alike[n] == other[n]; n++ {
+			}
+		}
+		alike = alike[:n]
+	}
+	return alike
+}
+
 // word is the first eight bytes of a text as a number in the texts' order.
 func word(s string) (uint64, uint32) {
+	if len(s) >= 8 {
+		return uint64(s[0])<<56 | uint64(s[1])<<48 | uint64(s[2])<<40 | uint64(s[3])<<32 |
+			uint64(s[4])<<24 | uint64(s[5])<<16 | uint64(s[6])<<8 | uint64(s[7]), 8
+	}
 	var b [8]byte
 	n := copy(b[:], s)
 	return binary.BigEndian.Uint64(b[:]), uint32(n)

@@ -1,217 +1,305 @@
-// Package tree is the store station's ordered set: a B+ tree whose copies cost
-// nothing, which is built from sorted entries in one pass, and whose nodes are
-// no larger than what they hold.
+// Package tree is the store station's ordered set: a B+ tree from texts to values
+// whose copies cost nothing, and whose leaves hold of each text only what the one
+// before it has not, so that millions of keys take little memory, are searched
+// without a look elsewhere, and are nothing for the garbage collector to walk.
 package tree
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
-// maxEntries is how many entries a leaf has at most, and how many children an
-// inner node: a change copies one node of each level, a search misses the
-// processor's cache about once in each.
-const maxEntries = 32
+// How many entries a leaf has at most, and how many children an inner node: a
+// change copies one node of each level.
+const (
+	maxEntries  = 64
+	maxChildren = 32
+)
 
-// Tree is a set of entries in the order of a comparison. The zero Tree cannot
-// be used: [New] and [Build] make one. A tree may be read by many goroutines
-// while none changes it.
-type Tree[E any] struct {
-	compare func(a, b E) int
-	root    *node[E] // nil is empty
-	owner   *owner
+// Tree is a set of entries in the order of their keys. [NewMap] and [NewIndex]
+// make one. A tree may be read by many goroutines while none changes it.
+type Tree[R any] struct {
+	valued bool
+	tie    func(R) string // orders entries with the same key; nil: there are none
+	root   *node[R]       // nil is empty
+	owner  *owner
 }
 
 // owner marks the nodes that a tree made itself: only these it may change in
 // place.
 type owner struct{ _ byte }
 
-// node is a leaf with entries or, with children, an inner node. The inner
-// node's entry i is not above any entry of child i+1, and above all of child i.
-type node[E any] struct {
+// node is a leaf with entries or, with children, an inner node. Bound i of an
+// inner node is not above any entry of child i+1, and above all of child i.
+type node[R any] struct {
 	owner    *owner
 	size     int // of the entries below
-	entries  []E
-	children []*node[E]
+	leaf     []byte
+	refs     []R // one for each entry of the leaf
+	bounds   []bound
+	children []*node[R]
 }
 
-// New makes an empty tree. compare is negative when a comes before b, and zero
-// when b would replace a.
-func New[E any](compare func(a, b E) int) *Tree[E] {
-	return &Tree[E]{compare: compare, owner: new(owner)}
-}
+// bound is a place between entries.
+type bound struct{ key, tie string }
+
+// Map is a tree in which each key stands once and has a value of some bytes.
+type Map = Tree[struct{}]
+
+// NewMap makes an empty one.
+func NewMap() *Map { return &Map{valued: true, owner: new(owner)} }
+
+// NewIndex makes an empty tree in which a key stands with many refs, each of
+// which has another tie; those of one key are in the order of their ties.
+func NewIndex[R any](tie func(R) string) *Tree[R] { return &Tree[R]{tie: tie, owner: new(owner)} }
 
 // Edit is a copy to change, which costs nothing: it shares all nodes with t and
 // copies those that it changes. From now on t may be read only.
-func (t *Tree[E]) Edit() *Tree[E] {
-	return &Tree[E]{compare: t.compare, root: t.root, owner: new(owner)}
+func (t *Tree[R]) Edit() *Tree[R] {
+	return &Tree[R]{valued: t.valued, tie: t.tie, root: t.root, owner: new(owner)}
 }
 
 // Len is the number of entries.
-func (t *Tree[E]) Len() int {
+func (t *Tree[R]) Len() int {
 	if t.root == nil {
 		return 0
 	}
 	return t.root.size
 }
 
-// search is the position of the first entry that is not below e, and whether it
-// equals e.
-func (t *Tree[E]) search(entries []E, e E) (int, bool) {
-	low, high := 0, len(entries)
+// child is the position of the child that an entry belongs to.
+func (n *node[R]) child(key, tie string) int {
+	low, high := 0, len(n.bounds)
 	for low < high {
 		middle := int(uint(low+high) >> 1)
-		switch c := t.compare(entries[middle], e); {
-		case c < 0:
+		b := &n.bounds[middle]
+		c := strings.Compare(b.key, key)
+		if c == 0 {
+			c = strings.Compare(b.tie, tie)
+		}
+		if c <= 0 {
 			low = middle + 1
-		case c > 0:
+		} else {
 			high = middle
-		default:
-			return middle, true
 		}
 	}
-	return low, false
+	return low
 }
 
-// child is the position of the child that e belongs to.
-func (t *Tree[E]) child(n *node[E], e E) int {
-	i, found := t.search(n.entries, e)
-	if found {
-		i++
+// find is the spot of an entry in a leaf.
+func (t *Tree[R]) find(n *node[R], key, tie string) spot {
+	s := find(n.leaf, key, t.valued)
+	if !s.found || t.tie == nil {
+		return s
 	}
-	return i
+	// Entries with this key follow each other; each after the first is as long as
+	// the next.
+	first, each, last := itemAt(n.leaf, s.at, t.valued), 0, s.index+1
+	next := spot{at: first.end}
+	for next.at < len(n.leaf) {
+		it := itemAt(n.leaf, next.at, t.valued)
+		if it.shared < len(key) || len(it.rest) > 0 {
+			next.after = it.shared
+			break
+		}
+		each, next.at, last = it.end-next.at, it.end, last+1
+	}
+	i, found := slices.BinarySearchFunc(n.refs[s.index:last], tie, func(r R, tie string) int {
+		return strings.Compare(t.tie(r), tie)
+	})
+	s.found = found
+	if i == 0 {
+		return s
+	}
+	s.index, s.before = s.index+i, len(key)
+	s.at = first.end + (i-1)*each
+	if s.index == last {
+		s.after = next.after
+	}
+	return s
 }
 
-// Get is the entry that equals e.
-func (t *Tree[E]) Get(e E) (found E, ok bool) {
+// leafOf is the leaf that an entry belongs to.
+func (t *Tree[R]) leafOf(key, tie string) *node[R] {
 	n := t.root
-	if n == nil {
-		return found, false
-	}
 	for n.children != nil {
-		n = n.children[t.child(n, e)]
+		n = n.children[n.child(key, tie)]
 	}
-	if i, ok := t.search(n.entries, e); ok {
-		return n.entries[i], true
-	}
-	return found, false
+	return n
 }
 
-// Rank is how many entries are below e.
-func (t *Tree[E]) Rank(e E) int {
+// Get is the value of a key. It is a part of the tree, not to be changed.
+func (t *Tree[R]) Get(key string) (value []byte, ok bool) {
+	if t.root == nil {
+		return nil, false
+	}
+	n := t.leafOf(key, "")
+	s := find(n.leaf, key, t.valued)
+	if !s.found {
+		return nil, false
+	}
+	return itemAt(n.leaf, s.at, t.valued).value, true
+}
+
+// Find is the ref of an entry.
+func (t *Tree[R]) Find(key, tie string) (ref R, ok bool) {
+	if t.root == nil {
+		return ref, false
+	}
+	n := t.leafOf(key, tie)
+	s := t.find(n, key, tie)
+	if !s.found {
+		return ref, false
+	}
+	return n.refs[s.index], true
+}
+
+// Rank is how many entries are below the key, or have it and are below the tie.
+func (t *Tree[R]) Rank(key, tie string) int {
 	n, below := t.root, 0
 	if n == nil {
 		return 0
 	}
 	for n.children != nil {
-		at := t.child(n, e)
+		at := n.child(key, tie)
 		for _, c := range n.children[:at] {
 			below += c.size
 		}
 		n = n.children[at]
 	}
-	i, _ := t.search(n.entries, e)
-	return below + i
+	return below + t.find(n, key, tie).index
 }
 
 // own is a node that t may change: n itself, or a copy.
-func (t *Tree[E]) own(n *node[E]) *node[E] {
+func (t *Tree[R]) own(n *node[R]) *node[R] {
 	if n.owner == t.owner {
 		return n
 	}
-	return &node[E]{
-		owner: t.owner, size: n.size,
-		entries: roomy(n.entries, 1), children: slices.Clone(n.children),
+	c := &node[R]{owner: t.owner, size: n.size, bounds: slices.Clone(n.bounds), children: slices.Clone(n.children)}
+	if n.children == nil {
+		c.leaf = grown(n.leaf[:len(n.leaf):len(n.leaf)], 1)
+		c.refs = roomy(n.refs, 1)
 	}
+	return c
 }
 
-// roomy is a copy with room for so many more entries.
-func roomy[E any](entries []E, more int) []E {
-	return append(make([]E, 0, len(entries)+more), entries...)
-}
+// roomy is a copy with room for so many more.
+func roomy[E any](list []E, more int) []E { return append(make([]E, 0, len(list)+more), list...) }
 
-// insert puts e at position i without taking more memory than it needs.
-func insert[E any](list []E, i int, e E) []E {
+// inserted has e at position i, and takes no more memory than that needs.
+func inserted[E any](list []E, i int, e E) []E {
 	if len(list) == cap(list) {
 		list = roomy(list, 2+len(list)/8)
 	}
 	return slices.Insert(list, i, e)
 }
 
-// Set puts e in and returns the entry that it replaces.
-func (t *Tree[E]) Set(e E) (old E, replaced bool) {
-	if t.root == nil {
-		t.root = &node[E]{owner: t.owner, size: 1, entries: []E{e}}
-		return old, false
-	}
-	t.root = t.own(t.root)
-	old, replaced, right := t.set(t.root, e)
-	if right != nil {
-		left := t.root
-		t.root = &node[E]{
-			owner: t.owner, size: left.size + right.size,
-			entries: []E{right.first()}, children: []*node[E]{left, right},
-		}
-	}
+// Put gives a key a value, and says which it had.
+func (t *Tree[R]) Put(key string, value []byte) (old []byte, had bool) {
+	var none R
+	_, old, had = t.set(change[R]{entry: entry{key, value}, ref: none})
+	return old, had
+}
+
+// Set puts an entry in and returns the ref that it replaces.
+func (t *Tree[R]) Set(key string, ref R) (old R, replaced bool) {
+	old, _, replaced = t.set(change[R]{entry: entry{key: key}, tie: t.tie(ref), ref: ref})
 	return old, replaced
 }
 
-// set puts e below n, which is t's own; right is a new node after n when n was
-// full.
-func (t *Tree[E]) set(n *node[E], e E) (old E, replaced bool, right *node[E]) {
-	if n.children == nil {
-		i, found := t.search(n.entries, e)
-		if found {
-			old, n.entries[i] = n.entries[i], e
-			return old, true, nil
-		}
-		n.entries = insert(n.entries, i, e)
-		n.size++
-		if len(n.entries) > maxEntries {
-			right = t.split(n, i == len(n.entries)-1)
-		}
-		return old, false, right
+// change is an entry on its way into the tree.
+type change[R any] struct {
+	entry
+	tie      string
+	ref      R
+	old      R // what it replaces
+	oldValue []byte
+	replaced bool
+}
+
+func (t *Tree[R]) set(c change[R]) (old R, oldValue []byte, replaced bool) {
+	if t.root == nil {
+		t.root = &node[R]{owner: t.owner}
 	}
-	i := t.child(n, e)
+	t.root = t.own(t.root)
+	if right := t.into(t.root, &c); right != nil {
+		left := t.root
+		t.root = &node[R]{
+			owner: t.owner, size: left.size + right.size,
+			bounds: []bound{t.first(right)}, children: []*node[R]{left, right},
+		}
+	}
+	return c.old, c.oldValue, c.replaced
+}
+
+// into puts an entry below n, which is t's own; right is a new node after n when
+// n was full.
+func (t *Tree[R]) into(n *node[R], c *change[R]) (right *node[R]) {
+	if n.children == nil {
+		return t.intoLeaf(n, c)
+	}
+	i := n.child(c.key, c.tie)
 	n.children[i] = t.own(n.children[i])
-	old, replaced, more := t.set(n.children[i], e)
-	if !replaced {
+	more := t.into(n.children[i], c)
+	if !c.replaced {
 		n.size++
 	}
 	if more != nil {
-		n.entries = insert(n.entries, i, more.first())
-		n.children = insert(n.children, i+1, more)
-		if len(n.children) > maxEntries {
+		n.bounds = inserted(n.bounds, i, t.first(more))
+		n.children = inserted(n.children, i+1, more)
+		if len(n.children) > maxChildren {
 			right = t.split(n, i+1 == len(n.children)-1)
 		}
 	}
-	return old, replaced, right
+	return right
+}
+
+func (t *Tree[R]) intoLeaf(n *node[R], c *change[R]) (right *node[R]) {
+	s := t.find(n, c.key, c.tie)
+	if s.found {
+		c.replaced, c.old, n.refs[s.index] = true, n.refs[s.index], c.ref
+		if t.valued {
+			c.oldValue = slices.Clone(itemAt(n.leaf, s.at, true).value)
+			n.leaf = replace(n.leaf, s, c.value)
+		}
+		return nil
+	}
+	n.leaf = insert(n.leaf, s, c.entry, t.valued)
+	n.refs = inserted(n.refs, s.index, c.ref)
+	n.size++
+	if n.size > maxEntries {
+		right = t.split(n, s.index == n.size-1)
+	}
+	return right
 }
 
 // split takes the upper half of n away into a new node; when entries come in
 // order, only the last, so that what is complete stays full.
-func (t *Tree[E]) split(n *node[E], ascending bool) *node[E] {
-	right := &node[E]{owner: t.owner}
+func (t *Tree[R]) split(n *node[R], ascending bool) *node[R] {
+	right := &node[R]{owner: t.owner}
 	if n.children == nil {
-		at := len(n.entries) / 2
+		at := n.size / 2
 		if ascending {
-			at = len(n.entries) - 1
+			at = n.size - 1
 		}
-		right.entries = slices.Clone(n.entries[at:])
-		n.entries = slices.Clone(n.entries[:at])
+		n.leaf, right.leaf = cut(n.leaf, offset(n.leaf, at, t.valued), t.valued)
+		right.refs, n.refs = slices.Clone(n.refs[at:]), slices.Clone(n.refs[:at])
 	} else {
 		at := len(n.children) / 2
 		if ascending {
 			at = len(n.children) - 2 // an inner node has two children or more
 		}
-		right.entries, right.children = slices.Clone(n.entries[at:]), slices.Clone(n.children[at:])
-		n.entries, n.children = slices.Clone(n.entries[:at-1]), slices.Clone(n.children[:at])
+		right.bounds, right.children = slices.Clone(n.bounds[at:]), slices.Clone(n.children[at:])
+		n.bounds, n.children = slices.Clone(n.bounds[:at-1]), slices.Clone(n.children[:at])
 	}
 	right.count()
 	n.count()
 	return right
 }
 
-func (n *node[E]) count() {
+func (n *node[R]) count() {
 	if n.children == nil {
-		n.size = len(n.entries)
+		n.size = len(n.refs)
 		return
 	}
 	n.size = 0
@@ -220,228 +308,108 @@ func (n *node[E]) count() {
 	}
 }
 
-// first is the lowest entry below n.
-func (n *node[E]) first() E {
+// first is the place of the lowest entry below n.
+func (t *Tree[R]) first(n *node[R]) bound {
 	for n.children != nil {
 		n = n.children[0]
 	}
-	return n.entries[0]
+	b := bound{key: string(itemAt(n.leaf, 0, t.valued).rest)}
+	if t.tie != nil {
+		b.tie = strings.Clone(t.tie(n.refs[0])) // what it is a part of may go
+	}
+	return b
 }
 
-// Delete removes the entry that equals e and returns it.
-func (t *Tree[E]) Delete(e E) (old E, found bool) {
-	if _, ok := t.Get(e); !ok {
-		return old, false
+// Drop removes a key and says which value it had.
+func (t *Tree[R]) Drop(key string) (old []byte, had bool) {
+	_, old, had = t.take(key, "")
+	return old, had
+}
+
+// Delete removes an entry and returns its ref.
+func (t *Tree[R]) Delete(key, tie string) (old R, found bool) {
+	old, _, found = t.take(key, tie)
+	return old, found
+}
+
+func (t *Tree[R]) take(key, tie string) (old R, value []byte, found bool) {
+	if t.root == nil {
+		return old, nil, false
 	}
+	n := t.leafOf(key, tie)
+	s := t.find(n, key, tie)
+	if !s.found {
+		return old, nil, false
+	}
+	old, value = n.refs[s.index], slices.Clone(itemAt(n.leaf, s.at, t.valued).value)
 	t.root = t.own(t.root)
-	old = t.remove(t.root, e)
+	t.remove(t.root, key, tie)
 	switch {
 	case t.root.size == 0:
 		t.root = nil
 	case len(t.root.children) == 1:
 		t.root = t.root.children[0]
 	}
-	return old, true
+	return old, value, true
 }
 
-// remove takes e, which is there, away from below n, which is t's own.
-func (t *Tree[E]) remove(n *node[E], e E) E {
+// remove takes an entry, which is there, away from below n, which is t's own.
+func (t *Tree[R]) remove(n *node[R], key, tie string) {
 	n.size--
 	if n.children == nil {
-		i, _ := t.search(n.entries, e)
-		old := n.entries[i]
-		n.entries = slices.Delete(n.entries, i, i+1)
-		return old
+		s := t.find(n, key, tie)
+		n.leaf = remove(n.leaf, s, t.valued)
+		n.refs = slices.Delete(n.refs, s.index, s.index+1)
+		return
 	}
-	i := t.child(n, e)
+	i := n.child(key, tie)
 	n.children[i] = t.own(n.children[i])
-	old := t.remove(n.children[i], e)
+	t.remove(n.children[i], key, tie)
 	t.join(n, i)
-	return old
 }
 
-// width is how many entries a leaf has, or children an inner node.
-func (n *node[E]) width() int {
+// small reports whether a node is a quarter full at most.
+func (n *node[R]) small() bool {
 	if n.children == nil {
-		return len(n.entries)
+		return n.size <= maxEntries/4
 	}
-	return len(n.children)
+	return len(n.children) <= maxChildren/4
+}
+
+// fits reports whether two nodes can be one.
+func (n *node[R]) fits(right *node[R]) bool {
+	if n.children == nil {
+		return n.size+right.size <= maxEntries
+	}
+	return len(n.children)+len(right.children) <= maxChildren
 }
 
 // join merges child i of n with a neighbour when it has become small and both
 // fit into one node.
-func (t *Tree[E]) join(n *node[E], i int) {
-	if n.children[i].width() > maxEntries/4 || len(n.children) == 1 {
+func (t *Tree[R]) join(n *node[R], i int) {
+	if !n.children[i].small() || len(n.children) == 1 {
 		return
 	}
-	if i > 0 {
-		i--
+	i = max(i-1, 0)
+	if !n.children[i].fits(n.children[i+1]) {
+		if i++; i+1 >= len(n.children) || !n.children[i].fits(n.children[i+1]) {
+			return
+		}
 	}
 	left, right := n.children[i], n.children[i+1]
-	if left.width()+right.width() > maxEntries {
-		if i+2 >= len(n.children) {
-			return
-		}
-		i++
-		if left, right = n.children[i], n.children[i+1]; left.width()+right.width() > maxEntries {
-			return
-		}
-	}
-	merged := &node[E]{owner: t.owner, size: left.size + right.size}
-	if left.children == nil {
-		merged.entries = slices.Concat(left.entries, right.entries)
-	} else {
-		merged.entries = slices.Concat(left.entries, n.entries[i:i+1], right.entries)
+	merged := &node[R]{owner: t.owner, size: left.size + right.size}
+	switch {
+	case left.children != nil:
+		merged.bounds = slices.Concat(left.bounds, n.bounds[i:i+1], right.bounds)
 		merged.children = slices.Concat(left.children, right.children)
+	case left.size == 0:
+		merged.leaf, merged.refs = slices.Clone(right.leaf), slices.Clone(right.refs)
+	case right.size == 0:
+		merged.leaf, merged.refs = slices.Clone(left.leaf), slices.Clone(left.refs)
+	default:
+		merged.leaf, merged.refs = paste(left.leaf, right.leaf, t.valued), slices.Concat(left.refs, right.refs)
 	}
 	n.children[i] = merged
 	n.children = slices.Delete(n.children, i+1, i+2)
-	n.entries = slices.Delete(n.entries, i, i+1)
-}
-
-// Scan visits all entries in order until visit is false.
-func (t *Tree[E]) Scan(visit func(E) bool) {
-	if t.root != nil {
-		t.root.scan(visit)
-	}
-}
-
-func (n *node[E]) scan(visit func(E) bool) bool {
-	for _, c := range n.children {
-		if !c.scan(visit) {
-			return false
-		}
-	}
-	if n.children != nil {
-		return true
-	}
-	for _, e := range n.entries {
-		if !visit(e) {
-			return false
-		}
-	}
-	return true
-}
-
-// Ascend visits the entries that are not below from, in order, until visit is
-// false.
-func (t *Tree[E]) Ascend(from E, visit func(E) bool) {
-	if t.root != nil {
-		t.ascend(t.root, from, visit)
-	}
-}
-
-func (t *Tree[E]) ascend(n *node[E], from E, visit func(E) bool) bool {
-	if n.children == nil {
-		i, _ := t.search(n.entries, from)
-		for _, e := range n.entries[i:] {
-			if !visit(e) {
-				return false
-			}
-		}
-		return true
-	}
-	i := t.child(n, from)
-	if !t.ascend(n.children[i], from, visit) {
-		return false
-	}
-	for _, c := range n.children[i+1:] {
-		if !c.scan(visit) {
-			return false
-		}
-	}
-	return true
-}
-
-// Back visits all entries from the last to the first until visit is false.
-func (t *Tree[E]) Back(visit func(E) bool) {
-	if t.root != nil {
-		t.root.back(visit)
-	}
-}
-
-func (n *node[E]) back(visit func(E) bool) bool {
-	for _, c := range slices.Backward(n.children) {
-		if !c.back(visit) {
-			return false
-		}
-	}
-	if n.children != nil {
-		return true
-	}
-	for _, e := range slices.Backward(n.entries) {
-		if !visit(e) {
-			return false
-		}
-	}
-	return true
-}
-
-// Descend visits the entries that are below before, from the last to the first,
-// until visit is false.
-func (t *Tree[E]) Descend(before E, visit func(E) bool) {
-	if t.root != nil {
-		t.descend(t.root, before, visit)
-	}
-}
-
-func (t *Tree[E]) descend(n *node[E], before E, visit func(E) bool) bool {
-	if n.children == nil {
-		i, _ := t.search(n.entries, before)
-		for _, e := range slices.Backward(n.entries[:i]) {
-			if !visit(e) {
-				return false
-			}
-		}
-		return true
-	}
-	i := t.child(n, before)
-	if !t.descend(n.children[i], before, visit) {
-		return false
-	}
-	for _, c := range slices.Backward(n.children[:i]) {
-		if !c.back(visit) {
-			return false
-		}
-	}
-	return true
-}
-
-// Build makes a tree of entries that are in order already, each once. It keeps
-// nothing of the slice.
-func Build[E any](compare func(a, b E) int, sorted []E) *Tree[E] {
-	t := New(compare)
-	if len(sorted) == 0 {
-		return t
-	}
-	var level []*node[E]
-	for _, part := range portions(len(sorted)) {
-		level = append(level, &node[E]{owner: t.owner, size: part[1] - part[0], entries: roomy(sorted[part[0]:part[1]], 0)})
-	}
-	for len(level) > 1 {
-		var above []*node[E]
-		for _, part := range portions(len(level)) {
-			n := &node[E]{owner: t.owner, children: slices.Clone(level[part[0]:part[1]])}
-			for _, c := range n.children[1:] {
-				n.entries = append(n.entries, c.first())
-			}
-			n.entries = roomy(n.entries, 0)
-			n.count()
-			above = append(above, n)
-		}
-		level = above
-	}
-	t.root = level[0]
-	return t
-}
-
-// portions divides n into equal parts that leave a node some room.
-func portions(n int) [][2]int {
-	const most = maxEntries * 7 / 8
-	parts := (n + most - 1) / most
-	out := make([][2]int, parts)
-	for i := range out {
-		out[i] = [2]int{i * n / parts, (i + 1) * n / parts}
-	}
-	return out
+	n.bounds = slices.Delete(n.bounds, i, i+1)
 }

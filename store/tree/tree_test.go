@@ -1,48 +1,63 @@
 package tree
 
 import (
+	"bytes"
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
-// pair is an entry whose value says which Set put it in.
-type pair struct{ key, value int }
+// thing is what the entries of the index under test are: tie orders those with
+// the same key, value says which Set put it in.
+type thing struct {
+	tie   string
+	value int
+}
 
-func compare(a, b pair) int { return cmp.Compare(a.key, b.key) }
+func tieOf(t thing) string { return t.tie }
 
-// valid looks whether a tree is one: sizes, order, widths and separators.
-func valid(t *rapid.T, n *node[pair], low, high int) int {
-	depth := 1
-	sum := 0
+// place is an entry's place in the order.
+type place struct{ key, tie string }
+
+func (a place) compare(b place) int {
+	return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.tie, b.tie))
+}
+
+// anyKey draws keys that share beginnings, contain each other, and are strange.
+func anyKey(t *rapid.T) string {
+	begin := rapid.SampledFrom([]string{"", "ip/one subnet/10.0.", "ip/other/", "a", strings.Repeat("long", 60)}).Draw(t, "begin")
+	return begin + rapid.StringOfN(rapid.RuneFrom([]rune("ab\x00")), 0, 4, -1).Draw(t, "end")
+}
+
+// valid looks whether a node is one: widths, sizes, bounds, and what each key
+// of a leaf shares with the one before.
+func valid[R any](t *rapid.T, tr *Tree[R], n *node[R], low, high *bound) int {
 	if n.children == nil {
-		sum = len(n.entries)
+		validLeaf(t, tr, n, low, high)
+		return 1
 	}
-	if len(n.entries) > maxEntries || len(n.children) > maxEntries || n.children != nil && len(n.children) != len(n.entries)+1 {
-		t.Fatalf("a node of %d entries and %d children", len(n.entries), len(n.children))
+	if len(n.children) > maxChildren || len(n.children) != len(n.bounds)+1 {
+		t.Fatalf("a node of %d bounds and %d children", len(n.bounds), len(n.children))
 	}
-	for _, e := range n.entries {
-		if e.key < low || e.key >= high {
-			t.Fatalf("%d is not in %d..%d", e.key, low, high)
-		}
-	}
+	depth, sum := 0, 0
 	for i, c := range n.children {
 		from, to := low, high
 		if i > 0 {
-			from = n.entries[i-1].key
+			from = &n.bounds[i-1]
 		}
-		if i < len(n.entries) {
-			to = n.entries[i].key
+		if i < len(n.bounds) {
+			to = &n.bounds[i]
 		}
-		d := 1 + valid(t, c, from, to)
+		d := 1 + valid(t, tr, c, from, to)
 		if i > 0 && d != depth {
 			t.Fatalf("leaves at depths %d and %d", depth, d)
 		}
-		depth = d
-		sum += c.size
+		depth, sum = d, sum+c.size
 	}
 	if sum != n.size || n.size == 0 {
 		t.Fatalf("size %d, want %d", n.size, sum)
@@ -50,101 +65,197 @@ func valid(t *rapid.T, n *node[pair], low, high int) int {
 	return depth
 }
 
-// same looks whether a tree says what the map says, in every way to ask.
-func same(t *rapid.T, tr *Tree[pair], m map[int]int) {
+func validLeaf[R any](t *rapid.T, tr *Tree[R], n *node[R], low, high *bound) {
+	if len(n.refs) != n.size || n.size > maxEntries || n.size == 0 {
+		t.Fatalf("a leaf of %d entries, with %d refs", n.size, len(n.refs))
+	}
+	var before []byte
+	at := 0
+	for i, r := range n.refs {
+		it := itemAt(n.leaf, at, tr.valued)
+		key := append(slices.Clone(before[:it.shared]), it.rest...)
+		if i > 0 && alike(before, string(key)) != it.shared || i == 0 && it.shared != 0 {
+			t.Fatalf("%q after %q shares %d", key, before, it.shared)
+		}
+		p := place{key: string(key)}
+		if tr.tie != nil {
+			p.tie = tr.tie(r)
+		}
+		if low != nil && p.compare(place(*low)) < 0 || high != nil && p.compare(place(*high)) >= 0 {
+			t.Fatalf("%q is not between %q and %q", p, low, high)
+		}
+		before, at = key, it.end
+	}
+	if at != len(n.leaf) {
+		t.Fatalf("%d bytes after the last entry", len(n.leaf)-at)
+	}
+}
+
+// agree looks whether an index says what the map says, in every way to ask.
+func agree(t *rapid.T, tr *Tree[thing], m map[place]int) {
 	if tr.root != nil {
-		valid(t, tr.root, -1<<31, 1<<31)
+		valid(t, tr, tr.root, nil, nil)
 	}
-	var want []pair
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		want = append(want, pair{key, m[key]})
-	}
+	want := slices.SortedFunc(maps.Keys(m), place.compare)
 	if tr.Len() != len(want) {
 		t.Fatalf("%d entries, want %d", tr.Len(), len(want))
 	}
-	// from and to are the part that is asked for; an odd pivot is in no tree.
-	pivot := rapid.IntRange(-1, 801).Draw(t, "pivot")
-	at, _ := slices.BinarySearchFunc(want, pair{key: pivot}, compare)
-	if r := tr.Rank(pair{key: pivot}); r != at {
-		t.Fatalf("rank of %d is %d, want %d", pivot, r, at)
+	pivot := place{anyKey(t), rapid.SampledFrom([]string{"", "0", "3", "9"}).Draw(t, "tie")}
+	at, _ := slices.BinarySearchFunc(want, pivot, place.compare)
+	if got := tr.Rank(pivot.key, pivot.tie); got != at {
+		t.Fatalf("rank of %q: %d, want %d", pivot, got, at)
 	}
-	most := rapid.IntRange(1, len(want)+1).Draw(t, "most")
-	check := func(what string, visit func(func(pair) bool), want []pair) {
-		var got []pair
-		visit(func(p pair) bool {
+	most := rapid.IntRange(1, 1000).Draw(t, "most")
+	walk := func(what string, want []place, visit func(func(Entry[thing]) bool)) {
+		var got []place
+		visit(func(e Entry[thing]) bool {
+			p := place{string(e.Key), e.Ref.tie}
+			if m[p] != e.Ref.value || !e.Has(p.key) {
+				t.Fatalf("%s: %q is %d, want %d", what, p, e.Ref.value, m[p])
+			}
 			got = append(got, p)
 			return len(got) < most
 		})
 		if want = want[:min(most, len(want))]; !slices.Equal(got, want) {
-			t.Fatalf("%s: got %v, want %v", what, got, want)
+			t.Fatalf("%s %q: got %q, want %q", what, pivot, got, want)
 		}
 	}
-	back := func(list []pair) []pair {
-		list = slices.Clone(list)
-		slices.Reverse(list)
-		return list
-	}
-	check("scan", tr.Scan, want)
-	check("back", tr.Back, back(want))
-	check("ascend", func(visit func(pair) bool) { tr.Ascend(pair{key: pivot}, visit) }, want[at:])
-	check("descend", func(visit func(pair) bool) { tr.Descend(pair{key: pivot}, visit) }, back(want[:at]))
-	got, ok := tr.Get(pair{key: pivot})
-	if value, in := m[pivot]; ok != in || got.value != value {
-		t.Fatalf("get %d: %v %v", pivot, got, ok)
+	back := slices.Clone(want)
+	slices.Reverse(back)
+	walk("scan", want, tr.Scan)
+	walk("back", back, tr.Back)
+	walk("ascend", want[at:], func(f func(Entry[thing]) bool) { tr.Ascend(pivot.key, pivot.tie, f) })
+	walk("descend", back[len(want)-at:], func(f func(Entry[thing]) bool) { tr.Descend(pivot.key, pivot.tie, f) })
+	for p, value := range m {
+		if got, ok := tr.Find(p.key, p.tie); !ok || got.value != value {
+			t.Fatalf("%q: %v %v, want %d", p, got, ok, value)
+		}
 	}
 }
 
-// A tree and all that were edited out of it say at each moment what plain maps
-// say, built or not, also when many entries come in order or go.
-func TestATreeEqualsAPlainMap(t *testing.T) {
+// version is an index that was given away, with what it said then.
+type version struct {
+	tree *Tree[thing]
+	m    map[place]int
+}
+
+// An index says what a map would, and one that was given away never changes.
+func TestAnIndexIsASortedMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		type version struct {
-			tree *Tree[pair]
-			m    map[int]int
+		m := map[place]int{}
+		for range rapid.SampledFrom([]int{0, 1, 30, 300}).Draw(t, "at first") {
+			m[place{anyKey(t), fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "tie"))}] = -1
 		}
-		m := map[int]int{}
-		var sorted []pair
-		for key := range rapid.IntRange(0, 400).Draw(t, "built") {
-			sorted = append(sorted, pair{2 * key, -1})
-			m[2*key] = -1
+		b := NewIndex(tieOf).Into()
+		for _, p := range slices.SortedFunc(maps.Keys(m), place.compare) {
+			b.Add(p.key, nil, thing{p.tie, -1})
 		}
-		tr := Build(compare, sorted)
+		tr := b.Tree()
 		var old []version
-		for step := range rapid.IntRange(1, 12).Draw(t, "steps") {
+		for step := range rapid.IntRange(1, 8).Draw(t, "steps") {
 			old = append(old, version{tr, maps.Clone(m)})
 			tr = tr.Edit()
-			first, stride := rapid.IntRange(0, 800).Draw(t, "first"), rapid.SampledFrom([]int{1, -1, 7, 331}).Draw(t, "stride")
 			add := rapid.Bool().Draw(t, "add")
-			for i := range rapid.IntRange(0, 300).Draw(t, "many") {
-				key := ((first+i*stride)%801 + 801) % 801
-				value, in := m[key]
-				var was pair
+			for range rapid.IntRange(0, 150).Draw(t, "many") {
+				p := place{anyKey(t), fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "tie"))}
+				value, in := m[p]
+				var was thing
 				var ok bool
 				if add {
-					was, ok = tr.Set(pair{key, step})
-					m[key] = step
+					was, ok = tr.Set(p.key, thing{p.tie, step})
+					m[p] = step
 				} else {
-					was, ok = tr.Delete(pair{key: key})
-					delete(m, key)
+					was, ok = tr.Delete(p.key, p.tie)
+					delete(m, p)
 				}
 				if ok != in || was.value != value {
-					t.Fatalf("%d: was %v %v, want %d %v", key, was, ok, value, in)
+					t.Fatalf("%q: was %v %v, want %d", p, was, ok, value)
 				}
 			}
-			same(t, tr, m)
+			agree(t, tr, m)
 		}
 		for _, v := range old {
-			same(t, v.tree, v.m)
+			agree(t, v.tree, v.m)
 		}
 	})
 }
 
+// A map has one value for each key.
+func TestAMapHasValues(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, tr := map[string]string{}, NewMap()
+		var before *Map
+		var then map[string]string
+		for i := range rapid.IntRange(0, 400).Draw(t, "many") {
+			if i == 100 {
+				before, then = tr, maps.Clone(m)
+				tr = tr.Edit()
+			}
+			key := anyKey(t)
+			was, in := m[key]
+			var got []byte
+			var had bool
+			if rapid.IntRange(0, 3).Draw(t, "what") > 0 {
+				value := strings.Repeat("x", rapid.IntRange(0, 200).Draw(t, "value"))
+				got, had = tr.Put(key, []byte(value))
+				m[key] = value
+			} else {
+				got, had = tr.Drop(key)
+				delete(m, key)
+			}
+			if had != in || string(got) != was {
+				t.Fatalf("%q was %q %v, want %q %v", key, got, had, was, in)
+			}
+		}
+		for tr, m := range map[*Map]map[string]string{tr: m, before: then} {
+			if tr == nil {
+				continue
+			}
+			if tr.root != nil {
+				valid(t, tr, tr.root, nil, nil)
+			}
+			got := map[string]string{}
+			tr.Scan(func(e Entry[struct{}]) bool {
+				got[string(e.Key)] = string(e.Value)
+				return true
+			})
+			if !maps.Equal(got, m) || tr.Len() != len(m) {
+				t.Fatalf("got %q, want %q", got, m)
+			}
+			for key, value := range m {
+				if got, ok := tr.Get(key); !ok || !bytes.Equal(got, []byte(value)) {
+					t.Fatalf("%q is %q %v, want %q", key, got, ok, value)
+				}
+			}
+		}
+	})
+}
+
+// A built tree is one, of any size.
+func TestBuilding(t *testing.T) {
+	for _, n := range []int{0, 1, 55, 56, 57, 56 * 28, 56*28 + 1, 56 * 29, 56*29 + 1, 5000, 56 * 28 * 28} {
+		b := NewMap().Into()
+		for i := range n {
+			b.Add(fmt.Sprintf("key/%08d", i), []byte{1}, struct{}{})
+		}
+		tr := b.Tree()
+		if tr.Len() != n {
+			t.Errorf("%d of %d entries", tr.Len(), n)
+		}
+		rapid.Check(t, func(t *rapid.T) {
+			if n > 0 {
+				valid(t, tr, tr.root, nil, nil)
+			}
+		})
+	}
+}
+
 // What comes in order fills the nodes, and what goes makes them fewer.
 func TestNodesAreFilledAndGivenBack(t *testing.T) {
-	leaves := func(tr *Tree[pair]) int {
+	leaves := func(tr *Map) int {
 		n := 0
-		var count func(*node[pair])
-		count = func(at *node[pair]) {
+		var count func(*node[struct{}])
+		count = func(at *node[struct{}]) {
 			if at.children == nil {
 				n++
 			}
@@ -155,56 +266,72 @@ func TestNodesAreFilledAndGivenBack(t *testing.T) {
 		count(tr.root)
 		return n
 	}
-	tr := New(compare)
+	tr := NewMap()
 	const many = 100 * maxEntries
 	for i := range many {
-		tr.Set(pair{key: i})
+		tr.Put(fmt.Sprintf("%08d", i), nil)
 	}
 	if n := leaves(tr); n > many/maxEntries*5/4 {
 		t.Errorf("%d leaves for %d entries in order", n, many)
 	}
 	for i := range many {
 		if i%16 != 0 {
-			tr.Delete(pair{key: i})
+			tr.Drop(fmt.Sprintf("%08d", i))
 		}
 	}
 	if n := leaves(tr); n > many/16/maxEntries*6 {
 		t.Errorf("%d leaves for %d entries", n, tr.Len())
 	}
 	for i := range many {
-		tr.Delete(pair{key: i})
+		tr.Drop(fmt.Sprintf("%08d", i))
 	}
 	if tr.Len() != 0 || tr.root != nil {
 		t.Errorf("%d entries remain", tr.Len())
 	}
 }
 
-func BenchmarkSet(b *testing.B) {
-	tr := New(compare)
+// Sorting is what comparing whole texts says, also where many are alike, the
+// same, or the beginning of another.
+func TestOrderOfTexts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		begin := rapid.SampledFrom([]string{"", "/c/ip/", "/c/group-user/one of the groups/", "\x00"}).Draw(t, "begin")
+		var texts []string
+		for range rapid.IntRange(0, 200).Draw(t, "texts") {
+			middle := rapid.SampledFrom([]string{"", "a", "\x00", "network one/", "network two/", "network two"}).Draw(t, "middle")
+			texts = append(texts, begin+middle+rapid.StringOfN(rapid.RuneFrom([]rune("ab\x00")), 0, 12, -1).Draw(t, "end"))
+		}
+		var want []uint32
+		for i := range texts {
+			want = append(want, uint32(i))
+		}
+		slices.SortStableFunc(want, func(a, b uint32) int { return strings.Compare(texts[a], texts[b]) })
+		if got := Order(len(texts), func(i uint32) string { return texts[i] }); !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v, of %q", got, want, texts)
+		}
+	})
+}
+
+func BenchmarkPut(b *testing.B) {
+	tr := NewMap()
 	for i := range b.N {
-		tr.Set(pair{key: i * 7919 % 1_000_003})
+		tr.Put(fmt.Sprintf("/c/mac/network/fa:16:3e:%06x", i*7919%1_000_003), []byte{1, 2, 3, 4})
 	}
 }
 
-// Sorting is what comparing whole texts says, also where many are alike, the
-// same, or the beginning of another.
-func TestSortingByText(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		type item struct {
-			text string
-			at   int
+func BenchmarkGet(b *testing.B) {
+	const many = 1_000_000
+	m := NewMap().Into()
+	for i := range many {
+		m.Add(fmt.Sprintf("/c/mac/network/fa:16:3e:%06x", i), []byte{1, 2, 3, 4}, struct{}{})
+	}
+	tr := m.Tree()
+	keys := make([]string, 1<<16)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("/c/mac/network/fa:16:3e:%06x", i*7919%many)
+	}
+	for i := 0; b.Loop(); i++ {
+		if _, ok := tr.Get(keys[i%len(keys)]); !ok {
+			b.Fatal("lost")
 		}
-		begin := rapid.SampledFrom([]string{"", "/c/ip/", "/c/group-user/one of the groups/", "\x00"}).Draw(t, "begin")
-		var items []item
-		for i := range rapid.IntRange(0, 200).Draw(t, "items") {
-			middle := rapid.SampledFrom([]string{"", "a", "\x00", "network one/", "network two/", "network two"}).Draw(t, "middle")
-			items = append(items, item{begin + middle + rapid.StringOfN(rapid.RuneFrom([]rune("ab\x00")), 0, 12, -1).Draw(t, "end"), i})
-		}
-		want := slices.Clone(items)
-		slices.SortStableFunc(want, func(a, b item) int { return cmp.Compare(a.text, b.text) })
-		Sort(items, func(i *item) string { return i.text })
-		if !slices.Equal(items, want) {
-			t.Fatalf("got %v, want %v", items, want)
-		}
-	})
+	}
 }

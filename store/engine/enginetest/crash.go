@@ -77,7 +77,7 @@ func testCrash(t *testing.T, open Open) {
 			t.Fatal(err)
 		}
 		have := map[string]string{}
-		for _, kv := range kvs {
+		for kv := range kvs.All() {
 			have[kv.Key] = string(kv.Value)
 		}
 		for key, value := range answered {

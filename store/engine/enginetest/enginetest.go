@@ -101,7 +101,7 @@ func (s suite) text(prefix string, at int64) string {
 		s.Fatal(err)
 	}
 	out := ""
-	for _, kv := range kvs {
+	for kv := range kvs.All() {
 		out += fmt.Sprintf("%s=%s@%d ", kv.Key, kv.Value, kv.Mod)
 	}
 	return out
@@ -351,7 +351,7 @@ func testCampaign(t *testing.T, open Open) {
 		case name := <-leader:
 			seen[name] = true
 			kvs, _, err := s.Range(t.Context(), "/leader", 0)
-			if err != nil || len(kvs) != 1 || string(kvs[0].Value) != name || len(leader) != 0 {
+			if err != nil || kvs.Len() != 1 || string(kvs.At(0).Value) != name || len(leader) != 0 {
 				t.Fatalf("%s leads, the key says %v, %v", name, kvs, err)
 			}
 			if err := s.Revoke(t.Context(), leases[name]); err != nil {
@@ -417,7 +417,7 @@ func testAbandoned(t *testing.T, open Open) {
 		}
 	}
 	s.put("/a", "2")
-	if kvs, _, err := s.Range(t.Context(), "/a", 0); err != nil || string(kvs[0].Value) != "2" {
+	if kvs, _, err := s.Range(t.Context(), "/a", 0); err != nil || string(kvs.At(0).Value) != "2" {
 		t.Errorf("after it: %v %v", kvs, err)
 	}
 }

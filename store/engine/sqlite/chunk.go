@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"strings"
+	"unsafe"
 
 	"neutrino/store/engine"
 )
@@ -21,86 +24,125 @@ type change struct {
 	lease engine.LeaseID
 }
 
-// The flags of a change.
+// The flags of a change. Who claims something claims more of it beside it, and
+// often under its own name: its name is written once then.
 const (
 	flagDeleted = 1 << iota
 	flagLease
+	flagSame // the value is that of a change before; a uvarint says how far back its length is
+	flagTail // the value is what the key ends with; a uvarint says how much of it
 )
 
-// appendChange writes flags, key, value and lease.
-func appendChange(b []byte, c change) []byte {
+// minSame is the shortest value that is not written again.
+const minSame = 4
+
+// writer makes a chunk.
+type chunkWriter struct {
+	chunk []byte
+	value []byte // the last one that was written
+	at    int    // where its length is
+}
+
+func (w *chunkWriter) reset() { w.chunk, w.value = w.chunk[:0], nil }
+
+// add writes flags, key, value and lease.
+func (w *chunkWriter) add(c change) {
+	start := len(w.chunk)
 	flags := byte(0)
-	if c.Deleted {
-		flags |= flagDeleted
-	}
 	if c.lease != 0 {
 		flags |= flagLease
 	}
-	b = append(binary.AppendUvarint(append(b, flags), uint64(len(c.Key))), c.Key...)
-	if !c.Deleted {
+	switch {
+	case c.Deleted:
+		flags |= flagDeleted
+	case len(c.Value) < minSame:
+	case strings.HasSuffix(c.Key, text(c.Value)):
+		flags |= flagTail
+	case bytes.Equal(c.Value, w.value):
+		flags |= flagSame
+	}
+	b := append(binary.AppendUvarint(append(w.chunk, flags), uint64(len(c.Key))), c.Key...)
+	switch {
+	case flags&flagTail != 0:
+		b = binary.AppendUvarint(b, uint64(len(c.Value)))
+	case flags&flagSame != 0:
+		b = binary.AppendUvarint(b, uint64(start-w.at))
+	case !c.Deleted:
+		w.value, w.at = c.Value, len(b)
 		b = append(binary.AppendUvarint(b, uint64(len(c.Value))), c.Value...)
 	}
 	if c.lease != 0 {
 		b = binary.AppendUvarint(b, uint64(c.lease))
 	}
-	return b
+	w.chunk = b
 }
 
-// changesOf yields the changes of a chunk. The values are parts of the chunk.
-// The keys are parts of one text, so that an index of many keys has few texts.
-func changesOf(chunk []byte, visit func(change)) error {
-	keys := 0
-	for rest := chunk; len(rest) > 0; {
-		key, _, after, err := nextChange(rest)
+// changesOf visits the changes of a chunk, with where each begins.
+func changesOf(chunk []byte, visit func(at int, c change)) error {
+	for at := 0; at < len(chunk); {
+		c, end, err := changeAt(chunk, at)
 		if err != nil {
 			return err
 		}
-		keys, rest = keys+len(key), after
-	}
-	all := make([]byte, 0, keys)
-	for rest := chunk; len(rest) > 0; {
-		key, _, after, _ := nextChange(rest) // as above
-		all, rest = append(all, key...), after
-	}
-	text := string(all)
-	for rest := chunk; len(rest) > 0; {
-		key, c, after, _ := nextChange(rest)
-		c.Key, text, rest = text[:len(key)], text[len(key):], after
-		visit(c)
+		visit(at, c)
+		at = end
 	}
 	return nil
 }
 
-// nextChange splits off one change, whose Key is still unset.
-func nextChange(b []byte) (key []byte, c change, rest []byte, err error) {
-	if len(b) == 0 {
-		return nil, c, nil, errChunk
+// changeAt is the change that begins there, and where the next one does. Its key
+// and value are parts of the chunk.
+func changeAt(chunk []byte, at int) (c change, end int, err error) {
+	if at >= len(chunk) {
+		return c, 0, errChunk
 	}
-	flags := b[0]
-	if key, b, err = sized(b[1:]); err != nil {
-		return nil, c, nil, err
+	flags := chunk[at]
+	key, rest, err := sized(chunk[at+1:])
+	if err != nil {
+		return c, 0, err
 	}
-	if c.Deleted = flags&flagDeleted != 0; !c.Deleted {
-		if c.Value, b, err = sized(b); err != nil {
-			return nil, c, nil, err
+	c.Key, c.Deleted = text(key), flags&flagDeleted != 0
+	switch {
+	case c.Deleted:
+	case flags&(flagSame|flagTail) == 0:
+		if c.Value, rest, err = sized(rest); err != nil {
+			return c, 0, err
 		}
-		c.Value = c.Value[:len(c.Value):len(c.Value)]
+	default:
+		n, used := binary.Uvarint(rest)
+		if used <= 0 || flags&flagTail != 0 && n > uint64(len(key)) || flags&flagSame != 0 && n > uint64(at) {
+			return c, 0, errChunk
+		}
+		rest = rest[used:]
+		if flags&flagTail != 0 {
+			c.Value = key[len(key)-int(n):]
+		} else if c.Value, _, err = sized(chunk[at-int(n):]); err != nil {
+			return c, 0, err
+		}
 	}
 	if flags&flagLease != 0 {
-		lease, used := binary.Uvarint(b)
+		lease, used := binary.Uvarint(rest)
 		if used <= 0 {
-			return nil, c, nil, errChunk
+			return c, 0, errChunk
 		}
-		c.lease, b = engine.LeaseID(lease), b[used:]
+		c.lease, rest = engine.LeaseID(lease), rest[used:]
 	}
-	return key, c, b, nil
+	return c, len(chunk) - len(rest), nil
 }
 
 // sized splits off bytes with their length before them.
 func sized(b []byte) (part, rest []byte, err error) {
+	if len(b) > 0 && b[0] < 0x80 && int(b[0]) < len(b) { // nearly all
+		end := 1 + int(b[0])
+		return b[1:end:end], b[end:], nil
+	}
 	n, used := binary.Uvarint(b)
 	if used <= 0 || n > uint64(len(b)-used) {
 		return nil, nil, errChunk
 	}
-	return b[used : used+int(n)], b[used+int(n):], nil
+	end := used + int(n)
+	return b[used:end:end], b[end:], nil
 }
+
+// text is the bytes as a text, without a copy: chunks never change.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

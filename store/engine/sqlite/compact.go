@@ -61,25 +61,23 @@ func (w *writing) forget(changes []dead) error {
 
 // shrink writes what remains of a chunk.
 func (w *writing) shrink(chunk int64, without map[string]bool) error {
-	var old, left []byte
+	var old []byte
 	if err := w.s.chunk.QueryRow(chunk).Scan(&old); err != nil {
 		return fmt.Errorf("read chunk %d: %w", chunk, err)
 	}
-	for rest := old; len(rest) > 0; {
-		key, _, after, err := nextChange(rest)
-		if err != nil {
-			return fmt.Errorf("chunk %d: %w", chunk, err)
+	var left chunkWriter
+	if err := changesOf(old, func(_ int, c change) {
+		if !without[c.Key] {
+			left.add(c)
 		}
-		if !without[string(key)] {
-			left = append(left, rest[:len(rest)-len(after)]...)
-		}
-		rest = after
+	}); err != nil {
+		return fmt.Errorf("chunk %d: %w", chunk, err)
 	}
 	var err error
-	if len(left) == 0 {
+	if len(left.chunk) == 0 {
 		_, err = w.s.drop.Exec(chunk)
 	} else {
-		_, err = w.s.replace.Exec(left, chunk)
+		_, err = w.s.replace.Exec(left.chunk, chunk)
 	}
 	return err
 }

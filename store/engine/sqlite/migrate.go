@@ -6,9 +6,16 @@ import (
 	"errors"
 )
 
-// keyFormat is the format before this one: a table kv with a row for each
-// change of a key, and indexes over them.
-const keyFormat = 1
+// The formats before this one. keyFormat is a table kv with a row for each change
+// of a key, and indexes over them. The chunks of plainFormat have every value in
+// full; this program reads them as they are.
+const (
+	keyFormat   = 1
+	plainFormat = 2
+)
+
+// setFormat makes the programs before refuse the file.
+const setFormat = `UPDATE meta SET value = 3 WHERE name = 'format'`
 
 // migrate writes the changes of a database of keyFormat into the log, with
 // their revisions, in one transaction.
@@ -26,7 +33,7 @@ func migrate(ctx context.Context, c *sql.Conn) (err error) {
 		return err
 	}
 	for _, statement := range []string{
-		`DROP TABLE kv`, `UPDATE meta SET value = 2 WHERE name = 'format'`,
+		`DROP TABLE kv`, setFormat,
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return err
@@ -42,14 +49,14 @@ func copyChanges(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	defer rows.Close()
-	var chunk []byte
+	var w chunkWriter
 	var number int64 // of the chunk
 	flush := func() error {
-		if len(chunk) == 0 {
+		if len(w.chunk) == 0 {
 			return nil
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO log (id, changes) VALUES (?, ?)`, number, chunk)
-		chunk = chunk[:0]
+		_, err := tx.ExecContext(ctx, `INSERT INTO log (id, changes) VALUES (?, ?)`, number, w.chunk)
+		w.reset()
 		return err
 	}
 	for rows.Next() {
@@ -64,13 +71,13 @@ func copyChanges(ctx context.Context, tx *sql.Tx) error {
 				return err
 			}
 			number = next
-		case len(chunk) >= chunkSize:
+		case len(w.chunk) >= chunkSize:
 			if err := flush(); err != nil {
 				return err
 			}
 			number++
 		}
-		chunk = appendChange(chunk, ch)
+		w.add(ch)
 	}
 	return errors.Join(rows.Err(), flush())
 }

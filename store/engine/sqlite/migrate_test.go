@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -35,14 +34,14 @@ func keyFile(t *testing.T, statements ...string) string {
 	return path
 }
 
-func text(t *testing.T, e *Engine, at int64) string {
+func listed(t *testing.T, e *Engine, at int64) string {
 	t.Helper()
 	kvs, _, err := e.Range(t.Context(), "/", at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := ""
-	for _, kv := range kvs {
+	for kv := range kvs.All() {
 		out += fmt.Sprintf("%s=%.10s@%d ", kv.Key, kv.Value, kv.Mod)
 	}
 	return out
@@ -69,10 +68,10 @@ func TestTheFormatBeforeIsTakenOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		const now = "/a=2@4 /empty=@6 /leased=l@3 /long=xxxxxxxxxx@3 /old=stays@1 "
-		if got := text(t, e, 0); got != now {
+		if got := listed(t, e, 0); got != now {
 			t.Errorf("the present: %s", got)
 		}
-		if got := text(t, e, 3); got != "/a=1@3 /b=xxxxxxxxxx@3 /leased=l@3 /long=xxxxxxxxxx@3 /old=stays@1 " {
+		if got := listed(t, e, 3); got != "/a=1@3 /b=xxxxxxxxxx@3 /leased=l@3 /long=xxxxxxxxxx@3 /old=stays@1 " {
 			t.Errorf("at revision 3: %s", got)
 		}
 		if _, _, err := e.Range(t.Context(), "/", 1); !errors.Is(err, engine.ErrCompacted) {
@@ -91,7 +90,7 @@ func TestTheFormatBeforeIsTakenOver(t *testing.T) {
 	if err := e.Revoke(t.Context(), 7); err != nil {
 		t.Fatal(err)
 	}
-	if got := text(t, e, 0); strings.Contains(got, "/leased") {
+	if got := listed(t, e, 0); strings.Contains(got, "/leased") {
 		t.Errorf("the lease's key outlives it: %s", got)
 	}
 	if rev, err := put(t, e, "/next", 1); err != nil || rev != 8 {
@@ -100,8 +99,8 @@ func TestTheFormatBeforeIsTakenOver(t *testing.T) {
 }
 
 func TestANewerFormatIsRefused(t *testing.T) {
-	path := keyFile(t, `INSERT INTO meta VALUES ('compacted', 0), ('format', 3)`)
-	if _, err := Open(t.Context(), Options{Path: path}); err == nil || !strings.Contains(err.Error(), "format 3, this program knows 2") {
+	path := keyFile(t, `INSERT INTO meta VALUES ('compacted', 0), ('format', 4)`)
+	if _, err := Open(t.Context(), Options{Path: path}); err == nil || !strings.Contains(err.Error(), "format 4, this program knows 3") {
 		t.Errorf("opened: %v", err)
 	}
 }
@@ -142,10 +141,10 @@ func TestBigRevisionsAreCompactedInPieces(t *testing.T) {
 	check := func(when string) {
 		t.Helper()
 		kvs, _, err := e.Range(t.Context(), "/many/", 0)
-		if err != nil || len(kvs) != 375 {
-			t.Errorf("%s: %d keys, %v", when, len(kvs), err)
+		if err != nil || kvs.Len() != 375 {
+			t.Errorf("%s: %d keys, %v", when, kvs.Len(), err)
 		}
-		for _, kv := range kvs {
+		for kv := range kvs.All() {
 			if !want[kv.Key] {
 				t.Errorf("%s: %s is there", when, kv.Key)
 			}
@@ -153,9 +152,9 @@ func TestBigRevisionsAreCompactedInPieces(t *testing.T) {
 	}
 	check("after compaction")
 	var changes int
-	pieces, err := readLog(t.Context(), e.conn, e.history.newest())
-	for _, f := range slices.Concat(pieces...) {
-		if strings.HasPrefix(f.Key, "/many/") {
+	l, err := readLog(t.Context(), []*sql.Conn{e.conn}, e.history.newest())
+	for _, r := range l.sorted {
+		if strings.HasPrefix(l.key(r), "/many/") {
 			changes++
 		}
 	}

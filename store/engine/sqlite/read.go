@@ -6,11 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"runtime"
-	"slices"
-	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"neutrino/store/engine"
 )
@@ -54,21 +49,102 @@ func (e *Engine) orClosed(err error) error {
 }
 
 // Range is that of [engine.Engine].
-func (e *Engine) Range(ctx context.Context, prefix string, at int64) ([]engine.KV, int64, error) {
-	var kvs []engine.KV
-	var rev int64
-	err := e.reading(ctx, func(c *sql.Conn) error {
-		var err error
-		if rev, err = e.readable(ctx, c, at); err != nil {
-			return err
+func (e *Engine) Range(ctx context.Context, prefix string, at int64) (engine.List, int64, error) {
+	if at == 0 {
+		if all, rev := e.takeFirst(); all != nil {
+			return all.Under(prefix), rev, nil
 		}
-		kvs, err = e.list(ctx, c, prefix, rev)
-		return err
-	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("sqlite: range %q at %d: %w", prefix, at, err)
 	}
-	return kvs, rev, nil
+	var list engine.List
+	rev := at
+	places, few, err := e.places(ctx, prefix, at)
+	if err == nil {
+		err = e.reading(ctx, func(c *sql.Conn) (err error) {
+			if few {
+				rev = places.rev
+				list, err = places.read(ctx, c)
+				return err
+			}
+			if rev, err = e.readable(ctx, c, at); err != nil {
+				return err
+			}
+			l, err := readLog(ctx, []*sql.Conn{c}, rev)
+			if err != nil {
+				return err
+			}
+			list = l.list().Under(prefix)
+			return nil
+		})
+	}
+	if err != nil {
+		return engine.List{}, 0, fmt.Errorf("sqlite: range %q at %d: %w", prefix, at, err)
+	}
+	return list, rev, nil
+}
+
+// fewPlaces is how many keys are read one by one; for more the whole log is read.
+const fewPlaces = 1000
+
+// present is where some living keys are at a revision.
+type present struct {
+	rev    int64
+	places []place
+}
+
+// places asks the writer where the keys under the prefix are now; few is false
+// when they are too many, or when the past is asked for.
+func (e *Engine) places(ctx context.Context, prefix string, at int64) (p present, few bool, err error) {
+	if at != 0 {
+		return p, false, nil
+	}
+	err = e.look(ctx, func(x *index) {
+		p.rev = e.history.newest()
+		x.under(prefix, func(key []byte, chunk int64) bool {
+			p.places = append(p.places, place{string(key), chunk})
+			return len(p.places) <= fewPlaces
+		})
+	})
+	return p, len(p.places) <= fewPlaces, err
+}
+
+// look lets the writer look something up between two commits.
+func (e *Engine) look(ctx context.Context, at func(*index)) error {
+	if e.isClosed() {
+		return engine.ErrClosed
+	}
+	seen := make(chan struct{})
+	select {
+	case e.looks <- func(x *index) { at(x); close(seen) }:
+	case <-e.stop:
+		return engine.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-seen // the writer is at it
+	return nil
+}
+
+// read reads the values. A key that was changed meanwhile, so often that its
+// change is compacted, is an error that says so.
+func (p present) read(ctx context.Context, c *sql.Conn) (engine.List, error) {
+	kvs := make([]engine.KV, 0, len(p.places))
+	for _, at := range p.places {
+		var chunk []byte
+		if err := c.QueryRowContext(ctx, `SELECT changes FROM log WHERE id = ?`, at.chunk).Scan(&chunk); err != nil {
+			return engine.List{}, fmt.Errorf("chunk %d, which has %s: %w", at.chunk, at.key, err)
+		}
+		kv := engine.KV{Key: at.key, Mod: at.chunk >> seqBits}
+		err := changesOf(chunk, func(_ int, c change) {
+			if c.Key == at.key {
+				kv.Value = c.Value
+			}
+		})
+		if err != nil {
+			return engine.List{}, fmt.Errorf("chunk %d: %w", at.chunk, err)
+		}
+		kvs = append(kvs, kv)
+	}
+	return engine.ListOf(kvs), nil
 }
 
 // bounds asks for the newest revision and the compacted one.
@@ -91,97 +167,14 @@ func (e *Engine) readable(ctx context.Context, c *sql.Conn, at int64) (int64, er
 	return at, nil
 }
 
-func (e *Engine) list(ctx context.Context, c *sql.Conn, prefix string, rev int64) ([]engine.KV, error) {
-	living := e.takeFirst(rev)
-	if living == nil {
-		all, err := readLog(ctx, c, rev)
-		if err != nil {
-			return nil, err
-		}
-		living = newest(inOrder(all))
-	}
-	kvs := make([]engine.KV, 0, len(living))
-	for _, f := range living {
-		if strings.HasPrefix(f.Key, prefix) {
-			kvs = append(kvs, engine.KV{Key: f.Key, Value: f.Value, Mod: f.chunk >> seqBits})
-		}
-	}
-	return slices.Clip(kvs), nil
-}
-
 // takeFirst is what was read at the start, if nothing has been written since
 // and nobody has taken it: the log is read once for a server that starts.
-func (e *Engine) takeFirst(rev int64) []found {
-	if e.readers != nil {
-		e.connMu.Lock() // in memory, reading holds it
-		defer e.connMu.Unlock()
-	}
+func (e *Engine) takeFirst() (*engine.List, int64) {
+	e.connMu.Lock()
+	defer e.connMu.Unlock()
 	first := e.first
 	e.first = nil
-	if rev != e.history.newest() {
-		return nil
-	}
-	return first
-}
-
-// chunksOfPiece is how many chunks are taken apart at once.
-const chunksOfPiece = 512
-
-// readLog reads all changes that are kept, up to the revision, in pieces of the
-// log. While one goroutine reads, others take apart what was read.
-func readLog(ctx context.Context, c *sql.Conn, rev int64) ([][]found, error) {
-	rows, err := c.QueryContext(ctx, `SELECT id, changes FROM log WHERE id < ? ORDER BY id`, (rev+1)<<seqBits)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var pieces []*[]found
-	var workers errgroup.Group
-	workers.SetLimit(runtime.GOMAXPROCS(0))
-	var chunks []chunk
-	flush := func() {
-		list, into := chunks, new([]found)
-		chunks, pieces = nil, append(pieces, into)
-		workers.Go(func() (err error) {
-			*into, err = apart(list)
-			return err
-		})
-	}
-	for rows.Next() {
-		var ch chunk
-		if err := rows.Scan(&ch.id, &ch.changes); err != nil {
-			return nil, errors.Join(err, workers.Wait())
-		}
-		if chunks = append(chunks, ch); len(chunks) == chunksOfPiece {
-			flush()
-		}
-	}
-	flush()
-	if err := errors.Join(rows.Err(), workers.Wait()); err != nil {
-		return nil, err
-	}
-	out := make([][]found, len(pieces))
-	for i, p := range pieces {
-		out[i] = *p
-	}
-	return out, nil
-}
-
-// chunk is a row of the log.
-type chunk struct {
-	id      int64
-	changes []byte
-}
-
-// apart takes chunks apart.
-func apart(chunks []chunk) ([]found, error) {
-	var all []found
-	for _, ch := range chunks {
-		if err := changesOf(ch.changes, func(c change) { all = append(all, found{c, ch.id}) }); err != nil {
-			return nil, fmt.Errorf("chunk %d: %w", ch.id, err)
-		}
-	}
-	return all, nil
+	return first, e.history.newest()
 }
 
 // Watch is that of [engine.Engine].
@@ -255,7 +248,7 @@ func (e *Engine) replay(ctx context.Context, from int64) ([]engine.Batch, error)
 				batches = append(batches, engine.Batch{Revision: rev})
 			}
 			b := &batches[len(batches)-1]
-			if err := changesOf(chunk, func(c change) { b.Changes = append(b.Changes, c.Change) }); err != nil {
+			if err := changesOf(chunk, func(_ int, c change) { b.Changes = append(b.Changes, c.Change) }); err != nil {
 				return fmt.Errorf("chunk %d: %w", id, err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -36,17 +37,19 @@ type Options struct {
 type Engine struct {
 	keep     int64
 	requests chan *request
+	looks    chan func(*index) // at the index, which is the writer's
 	history  history
 	leases   leases
 
-	lock    *os.File // held while open, so that no second server writes
-	readers *sql.DB  // nil in memory: then reads use the writer's connection
-	db      *sql.DB  // has one connection: conn
-	connMu  sync.Mutex
-	conn    *sql.Conn
-	stmts   statements
-	index   *index
-	first   []found // all that lives, as it was read at the start; nil soon after
+	lock     *os.File // held while open, so that no second server writes
+	readers  *sql.DB  // nil in memory: then reads use the writer's connection
+	db       *sql.DB  // has one connection: conn
+	connMu   sync.Mutex
+	conn     *sql.Conn
+	stmts    statements
+	index    *index
+	recalled *changeLog   // what the index is made of, by the writer before its first commit
+	first    *engine.List // all that lives, as it was read at the start; nil soon after
 
 	stop     chan struct{} // closed by Close
 	finished chan struct{} // closed by the writer
@@ -64,10 +67,10 @@ CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, changes BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS lease (id INTEGER PRIMARY KEY AUTOINCREMENT, ttl INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT OR IGNORE INTO meta VALUES ('compacted', 0);
-INSERT OR IGNORE INTO meta VALUES ('format', 2);`
+INSERT OR IGNORE INTO meta VALUES ('format', 3);`
 
 const (
-	format     = 2 // of the tables above
+	format     = 3 // of the tables above
 	seqBits    = 16
 	maxReaders = 4
 	// checkpointEvery is how often the write-ahead log is copied into the file,
@@ -96,7 +99,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 
 func newEngine(keep int64) *Engine {
 	return &Engine{
-		keep: keep, requests: make(chan *request, maxGroup),
+		keep: keep, requests: make(chan *request, maxGroup), looks: make(chan func(*index)),
 		leases: leases{kick: make(chan struct{}, 1)},
 		stop:   make(chan struct{}), finished: make(chan struct{}),
 	}
@@ -125,6 +128,10 @@ func (e *Engine) open(ctx context.Context, path string) error {
 	}
 	switch have {
 	case format:
+	case plainFormat:
+		if _, err := e.conn.ExecContext(ctx, setFormat); err != nil {
+			return fmt.Errorf("change format %d to %d: %w", have, format, err)
+		}
 	case keyFormat:
 		if err := migrate(ctx, e.conn); err != nil {
 			return fmt.Errorf("change format %d to %d: %w", have, format, err)
@@ -149,18 +156,42 @@ func (e *Engine) recall(ctx context.Context) error {
 	if err := e.conn.QueryRowContext(ctx, bounds).Scan(&rev, &compacted); err != nil {
 		return err
 	}
-	pieces, err := readLog(ctx, e.conn, rev)
+	conns, err := e.loaders(ctx)
 	if err != nil {
 		return err
 	}
-	all := inOrder(pieces)
-	e.index = newIndex(all)
-	e.first = newest(all)
+	l, err := readLog(ctx, conns, rev)
+	if e.readers != nil {
+		err = errors.Join(err, closeAll(conns))
+	}
+	if err != nil {
+		return err
+	}
+	e.recalled = l
+	all := l.list()
+	e.first = &all
 	e.history.init(rev, compacted)
 	if err := e.stmts.prepare(ctx, e.conn); err != nil {
 		return err
 	}
 	return e.leases.load(ctx, e.conn)
+}
+
+// loaders are the connections that read the log at the start: one for each
+// processor, where the file is not in memory. Nobody writes meanwhile.
+func (e *Engine) loaders(ctx context.Context) ([]*sql.Conn, error) {
+	if e.readers == nil {
+		return []*sql.Conn{e.conn}, nil
+	}
+	var conns []*sql.Conn
+	for range min(runtime.GOMAXPROCS(0), maxReaders) {
+		c, err := e.readers.Conn(ctx)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(conns))
+		}
+		conns = append(conns, c)
+	}
+	return conns, nil
 }
 
 func dsn(path, pragma string) string {

@@ -120,15 +120,19 @@ func (e *Engine) Txn(ctx context.Context, compares []engine.Compare, then []engi
 	return r.rev, r.ok, nil
 }
 
-// write is the one goroutine that changes the database.
+// write is the one goroutine that changes the database. It makes the index first,
+// while others load what they keep of the database.
 func (e *Engine) write() {
 	defer close(e.finished)
+	e.index, e.recalled = e.recalled.newIndex(), nil
 	for {
 		select {
 		case <-e.stop:
 			return
 		case r := <-e.requests:
 			e.commit(e.gather(r))
+		case look := <-e.looks:
+			look(e.index)
 		}
 	}
 }
@@ -271,7 +275,8 @@ func (w *writing) flag(s *sql.Stmt, args ...any) (bool, error) {
 func (w *writing) change(ops []engine.Op) error {
 	rev := w.rev + 1
 	b := engine.Batch{Revision: rev, Changes: make([]engine.Change, 0, len(ops))}
-	id, chunk := rev<<seqBits, []byte(nil)
+	id := rev << seqBits
+	var chunk chunkWriter
 	for _, op := range ops {
 		c := change{engine.Change{Key: op.Key, Value: op.Value, Deleted: op.Delete}, op.Lease}
 		switch {
@@ -282,20 +287,21 @@ func (w *writing) change(ops []engine.Op) error {
 		case c.Value == nil:
 			c.Value = []byte{}
 		}
-		if len(chunk) >= chunkSize {
-			if err := w.insert(id, chunk); err != nil {
+		if len(chunk.chunk) >= chunkSize {
+			if err := w.insert(id, chunk.chunk); err != nil {
 				return err
 			}
-			id, chunk = id+1, chunk[:0]
+			id++
+			chunk.reset()
 		}
-		chunk = appendChange(chunk, c)
+		chunk.add(c)
 		w.index.apply(c, id)
 		b.Changes = append(b.Changes, c.Change)
 	}
 	if len(b.Changes) == 0 {
 		return nil
 	}
-	if err := w.insert(id, chunk); err != nil {
+	if err := w.insert(id, chunk.chunk); err != nil {
 		return err
 	}
 	w.rev, w.dirty = rev, true

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"fmt"
+
+	"neutrino/store/coding"
+)
+
+// row is one row; it never changes. It is a value, or in a packed table its code;
+// in a transaction that deleted it, neither.
+type row struct {
+	id   string
+	mod  Revision
+	val  any    // a pointer of the table's type
+	code string // as [coding.Coder] writes it
+}
+
+func idOf(r *row) string { return r.id }
+
+// there reports whether there is a row.
+func (r *row) there() bool { return r != nil && (r.val != nil || r.code != "") }
+
+// value is the row as its table's type, nil when it is not there. That of a
+// packed row is made anew.
+func (t *tableSpec) value(r *row) any {
+	if !r.there() || r.val != nil {
+		if r == nil {
+			return nil
+		}
+		return r.val
+	}
+	val, err := t.coder.Read(r.code)
+	if err != nil {
+		// It was read when it came in: somebody has written into the memory.
+		panic(fmt.Sprintf("store: %s %s: %v", t.name, r.id, err))
+	}
+	return val
+}
+
+// scratch is a value to read one packed row after the other into, nil for a table
+// whose rows are kept as values.
+func (t *tableSpec) scratch() any {
+	if t.packed {
+		return t.coder.New()
+	}
+	return nil
+}
+
+// newRow makes a row of what the engine keeps, and its value, for the indexes:
+// into, where that is not nil. It keeps nothing of code.
+func (t *tableSpec) newRow(code []byte, into any) (*row, any, error) {
+	if into == nil {
+		into = t.coder.New()
+	}
+	text := string(code)
+	if err := t.coder.ReadInto(text, into); err != nil {
+		return nil, nil, err
+	}
+	if !t.packed {
+		return &row{id: string(t.id(into)), val: into}, into, nil
+	}
+	if !coding.IsCurrent(text) {
+		// A row of an old program: its texts are no parts of it.
+		text = string(t.coder.Append(nil, into))
+		if err := t.coder.ReadInto(text, into); err != nil {
+			return nil, nil, err
+		}
+	}
+	return &row{id: string(t.id(into)), code: text}, into, nil
+}
