@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -117,7 +118,7 @@ func (db *DB) try(ctx context.Context, f func(*Tx) error, attempt int) (Revision
 	defer db.turns.Release(weight)
 
 	tx := newTx(db, db.Snapshot(), attempt)
-	defer func() { db.reservations.remove(tx.reserved) }()
+	defer func() { db.reservations.remove(tx.reserved()) }()
 	if err := f(tx); err != nil {
 		return 0, false, err
 	}
@@ -219,7 +220,7 @@ func (r *reservations) tryAdd(key string) bool {
 	return true
 }
 
-func (r *reservations) remove(keys map[string]bool) {
+func (r *reservations) remove(keys iter.Seq[string]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key := range keys {

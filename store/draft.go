@@ -15,17 +15,27 @@ import (
 // together look at the same nodes.
 type draft struct {
 	Snapshot
-	owned    []bool          // tables that are already copied
-	replaced [][]replacement // by table
-	claims   []claimChange
+	edits  []*edit // by table, nil for one that is as it was
+	claims []claimChange
 }
 
-// replacement is a row that takes the place of another; either may be nil. The
-// values are those of the rows, also where these are packed.
-type replacement struct {
-	table          *tableSpec
-	old, new       *row
-	oldVal, newVal any
+// edit is a table that is being changed.
+type edit struct {
+	spec     *tableSpec
+	rows     *tableRows
+	places   [][]placing // by index
+	old, new any         // values to read packed rows into, one after the other
+}
+
+// placing is a row to put into an index under a key, or to take out.
+type placing struct {
+	key  string
+	row  *row
+	gone bool
+}
+
+func (a placing) compare(b placing) int {
+	return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.row.id, b.row.id))
 }
 
 // claimChange is a claim that is made or given up.
@@ -51,7 +61,7 @@ type changed struct {
 func draftOf(s *Snapshot) *draft {
 	return &draft{
 		Snapshot: Snapshot{rev: s.rev, tables: slices.Clone(s.tables), claimed: s.claimed},
-		owned:    make([]bool, len(s.tables)), replaced: make([][]replacement, len(s.tables)),
+		edits:    make([]*edit, len(s.tables)),
 	}
 }
 
@@ -66,6 +76,13 @@ func emptySnapshot() *Snapshot {
 // take applies one revision and says what it meant to rows.
 func (d *draft) take(b engine.Batch) (applied, error) {
 	a := applied{rev: b.Revision}
+	rows := 0
+	for _, c := range b.Changes {
+		if strings.HasPrefix(c.Key, tablePrefix) {
+			rows++
+		}
+	}
+	a.changes, d.claims = make([]changed, 0, rows), slices.Grow(d.claims, len(b.Changes)-rows)
 	for _, c := range b.Changes {
 		if key, ok := strings.CutPrefix(c.Key, claimPrefix); ok {
 			d.claims = append(d.claims, claimChange{key, engine.KV{Value: c.Value, Mod: b.Revision}, c.Deleted})
@@ -79,37 +96,76 @@ func (d *draft) take(b engine.Batch) (applied, error) {
 		if spec == nil {
 			continue
 		}
-		r, err := d.takeRow(spec, id, engine.KV{Key: c.Key, Value: c.Value, Mod: b.Revision})
+		change, err := d.edit(spec, rows).take(id, engine.KV{Value: c.Value, Mod: b.Revision})
 		if err != nil {
 			return a, fmt.Errorf("%w (key %s, revision %d)", err, c.Key, b.Revision)
 		}
-		a.changes = append(a.changes, changed{spec, r.old, r.new})
+		a.changes = append(a.changes, change)
 	}
 	d.rev = b.Revision
 	return a, nil
 }
 
-// takeRow puts a row into its table or, where it has no code, takes it out.
-func (d *draft) takeRow(spec *tableSpec, id string, kv engine.KV) (r replacement, err error) {
-	r.table = spec
-	t := spec.number
-	if !d.owned[t] {
-		d.tables[t], d.owned[t] = d.tables[t].edit(), true
-	}
-	if kv.Value != nil {
-		if r.new, r.newVal, err = spec.newRow(kv.Value, nil); err != nil {
-			return r, err
+// edit is the table to change; there is room for so many changes.
+func (d *draft) edit(spec *tableSpec, many int) *edit {
+	e := d.edits[spec.number]
+	if e == nil {
+		e = &edit{
+			spec: spec, rows: d.tables[spec.number].edit(), places: make([][]placing, len(spec.indexes)),
+			old: spec.scratch(), new: spec.scratch(),
 		}
-		r.new.mod = kv.Mod
-		r.old, _ = d.tables[t].rows.Set(r.new.id, r.new)
+		for _, ix := range spec.indexes {
+			if ix.total {
+				e.places[ix.number] = make([]placing, 0, many)
+			}
+		}
+		d.edits[spec.number], d.tables[spec.number] = e, e.rows
+	}
+	return e
+}
+
+// take puts a row into the table or, where it has no code, takes it out.
+func (e *edit) take(id string, kv engine.KV) (changed, error) {
+	c := changed{table: e.spec}
+	var val any
+	var err error
+	if kv.Value != nil {
+		if c.new, val, err = e.spec.newRow(kv.Value, e.new); err != nil {
+			return c, err
+		}
+		c.new.mod = kv.Mod
+		c.old, _ = e.rows.rows.Set(c.new.id, c.new)
 	} else {
-		r.old, _ = d.tables[t].rows.Delete(id, "")
+		c.old, _ = e.rows.rows.Delete(id, "")
 	}
-	r.oldVal = spec.value(r.old)
-	if r.old != nil || r.new != nil {
-		d.replaced[t] = append(d.replaced[t], r)
+	e.place(c, e.spec.valueIn(c.old, e.old), val)
+	return c, nil
+}
+
+// place notes what a change means to the indexes; old and new are the values of
+// its rows.
+func (e *edit) place(c changed, old, new any) {
+	var was, is [8]string
+	for _, ix := range e.spec.indexes {
+		before, after := was[:0], is[:0]
+		if c.old != nil {
+			before = ix.keys(old, before)
+		}
+		if c.new != nil {
+			after = ix.keys(new, after)
+		}
+		places := e.places[ix.number]
+		for _, key := range before {
+			// What is put in again replaces what was there.
+			if !slices.Contains(after, key) {
+				places = append(places, placing{key, c.old, true})
+			}
+		}
+		for _, key := range after {
+			places = append(places, placing{key, c.new, false})
+		}
+		e.places[ix.number] = places
 	}
-	return r, nil
 }
 
 // finish puts the rows into the indexes and is the snapshot.
@@ -127,57 +183,26 @@ func (d *draft) finish() *Snapshot {
 			d.claimed.Put(c.key, value)
 		}
 	}
-	for _, spec := range schema.tables {
-		if list := d.replaced[spec.number]; len(list) > 0 {
-			for _, ix := range spec.indexes {
-				d.tables[spec.number].reindex(ix, list)
-			}
+	for _, e := range d.edits {
+		if e != nil {
+			e.index()
 		}
 	}
 	s := d.Snapshot
 	return &s
 }
 
-// placing is a row to put into an index under a key, or to take out.
-type placing struct {
-	key  string
-	row  *row
-	gone bool
-}
-
-func (a placing) compare(b placing) int {
-	return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.row.id, b.row.id))
-}
-
-// reindex brings an index up to what was replaced.
-func (t *tableRows) reindex(ix *indexSpec, list []replacement) {
-	var was, is [8]string
-	places := make([]placing, 0, len(list))
-	for _, r := range list {
-		before, after := was[:0], is[:0]
-		if r.old != nil {
-			before = ix.keys(r.oldVal, before)
-		}
-		if r.new != nil {
-			after = ix.keys(r.newVal, after)
-		}
-		for _, key := range before {
-			// What is put in again replaces what was there.
-			if !slices.Contains(after, key) {
-				places = append(places, placing{key, r.old, true})
+// index brings the indexes up to what was changed.
+func (e *edit) index() {
+	for i, places := range e.places {
+		slices.SortStableFunc(places, placing.compare)
+		rows := e.rows.indexes[i]
+		for _, p := range places {
+			if p.gone {
+				rows.Delete(p.key, p.row.id)
+			} else {
+				rows.Set(p.key, p.row)
 			}
-		}
-		for _, key := range after {
-			places = append(places, placing{key, r.new, false})
-		}
-	}
-	slices.SortStableFunc(places, placing.compare)
-	rows := t.indexes[ix.number]
-	for _, p := range places {
-		if p.gone {
-			rows.Delete(p.key, p.row.id)
-		} else {
-			rows.Set(p.key, p.row)
 		}
 	}
 }

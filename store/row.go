@@ -22,19 +22,23 @@ func (r *row) there() bool { return r != nil && (r.val != nil || r.code != "") }
 
 // value is the row as its table's type, nil when it is not there. That of a
 // packed row is made anew.
-func (t *tableSpec) value(r *row) any {
-	if !r.there() || r.val != nil {
-		if r == nil {
-			return nil
-		}
+func (t *tableSpec) value(r *row) any { return t.valueIn(r, nil) }
+
+// valueIn is value; a packed row is read into the value that is given, if any.
+func (t *tableSpec) valueIn(r *row, into any) any {
+	switch {
+	case !r.there():
+		return nil
+	case r.val != nil:
 		return r.val
+	case into == nil:
+		into = t.coder.New()
 	}
-	val, err := t.coder.Read(r.code)
-	if err != nil {
+	if err := t.coder.Read(r.code, into); err != nil {
 		// It was read when it came in: somebody has written into the memory.
 		panic(fmt.Sprintf("store: %s %s: %v", t.name, r.id, err))
 	}
-	return val
+	return into
 }
 
 // scratch is a value to read one packed row after the other into, nil for a table
@@ -53,7 +57,7 @@ func (t *tableSpec) newRow(code []byte, into any) (*row, any, error) {
 		into = t.coder.New()
 	}
 	text := string(code)
-	if err := t.coder.ReadInto(text, into); err != nil {
+	if err := t.coder.Read(text, into); err != nil {
 		return nil, nil, err
 	}
 	if !t.packed {
@@ -62,7 +66,7 @@ func (t *tableSpec) newRow(code []byte, into any) (*row, any, error) {
 	if !coding.IsCurrent(text) {
 		// A row of an old program: its texts are no parts of it.
 		text = string(t.coder.Append(nil, into))
-		if err := t.coder.ReadInto(text, into); err != nil {
+		if err := t.coder.Read(text, into); err != nil {
 			return nil, nil, err
 		}
 	}

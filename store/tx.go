@@ -4,7 +4,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 
 	"neutrino"
@@ -21,12 +20,11 @@ type Tx struct {
 
 	writes   map[*tableSpec]map[string]*row
 	written  []write // each row once, in the order of first writing
-	claimed  map[string]claimWrite
-	order    []string // keys of claimed, in the order of first writing
+	claimed  map[string]*claimWrite
+	order    []*claimWrite // in the order of first writing
 	compares map[string]engine.Compare
 	none     []string // prefixes that must hold no claim in the end
 	limits   []limit
-	reserved map[string]bool
 	grown    map[string]int // claims more than in the snapshot, by [parent]
 	cause    string
 }
@@ -36,18 +34,11 @@ type write struct {
 	id    string
 }
 
-// claimWrite is a claim that the transaction made, or released (held false).
-type claimWrite struct {
-	owner string
-	held  bool
-}
-
 func newTx(db *DB, snap *Snapshot, attempt int) *Tx {
 	return &Tx{
 		snap: snap, db: db, attempt: attempt,
 		writes:  map[*tableSpec]map[string]*row{},
-		claimed: map[string]claimWrite{}, compares: map[string]engine.Compare{},
-		reserved: map[string]bool{}, grown: map[string]int{},
+		claimed: map[string]*claimWrite{}, compares: map[string]engine.Compare{}, grown: map[string]int{},
 	}
 }
 
@@ -68,7 +59,7 @@ func (tx *Tx) Attempt() int { return tx.attempt }
 // Full reports whether the transaction holds half of what one may hold: who has
 // more to do than fits does the rest in another.
 func (tx *Tx) Full() bool {
-	return max(len(tx.compares), len(tx.written)+len(tx.order)) > engine.MaxOps/2
+	return max(len(tx.compares)+len(tx.order), len(tx.written)+len(tx.order)) > engine.MaxOps/2
 }
 
 // Put writes a row, as a whole. v must not be changed before the transaction
@@ -90,79 +81,6 @@ func Exists[T any](tx *Tx, t *Table[T], id neutrino.ID) bool {
 		tx.require(engine.Compare{Test: test, Key: rowKey(t.spec, string(id))})
 	}
 	return found.there()
-}
-
-// Claim takes a key for an owner, together with the transaction. It is false
-// when the key is held, in the snapshot or by this transaction. When another
-// transaction takes the key first, this one is tried again.
-func (tx *Tx) Claim(key, owner string) bool {
-	if _, held := tx.Holder(key); held {
-		return false
-	}
-	tx.reserve(key)
-	tx.claim(key, owner)
-	return true
-}
-
-// ClaimFree is Claim for a key that the caller may choose among many: it is
-// also false when another transaction of this process is about to take the key,
-// so that allocators beside each other do not wait for one another.
-func (tx *Tx) ClaimFree(key, owner string) bool {
-	if _, held := tx.Holder(key); held {
-		return false
-	}
-	if !tx.reserved[key] {
-		if !tx.db.reservations.tryAdd(key) {
-			return false
-		}
-		tx.reserved[key] = true
-	}
-	tx.claim(key, owner)
-	return true
-}
-
-func (tx *Tx) reserve(key string) {
-	if !tx.reserved[key] {
-		tx.db.reservations.add(key)
-		tx.reserved[key] = true
-	}
-}
-
-func (tx *Tx) claim(key, owner string) {
-	// The key is not held: it is not in the snapshot, or was released here.
-	if _, released := tx.claimed[key]; !released {
-		tx.require(engine.Compare{Test: engine.Absent, Key: claimKey(key)})
-	}
-	tx.setClaim(key, claimWrite{owner, true})
-}
-
-// Release gives a claim up; nothing happens when it is not held. The
-// transaction holds only if nobody else released it first.
-func (tx *Tx) Release(key string) {
-	if _, held := tx.Holder(key); !held {
-		return
-	}
-	if c, held := tx.snap.claim(key); held {
-		tx.require(engine.Compare{Test: engine.ModRevision, Key: claimKey(key), Rev: c.mod})
-	}
-	tx.setClaim(key, claimWrite{})
-}
-
-func (tx *Tx) setClaim(key string, w claimWrite) {
-	if _, again := tx.claimed[key]; !again {
-		tx.order = append(tx.order, key)
-	}
-	// Only what is not held is claimed, and only what is held is released.
-	tx.grown[parent(key)] += 2*boolInt(w.held) - 1
-	tx.claimed[key] = w
-}
-
-// Holder is the owner of a claim. It adds no condition.
-func (tx *Tx) Holder(key string) (string, bool) {
-	if w, own := tx.claimed[key]; own {
-		return w.owner, w.held
-	}
-	return tx.snap.Holder(key)
 }
 
 // RequireNone makes the transaction hold only if no claim under the prefix
@@ -258,50 +176,14 @@ func (tx *Tx) merge(t *tableSpec, base iter.Seq[*row], match func(any) bool) ite
 	}
 }
 
-// parent is a claim's key up to its last slash, that one included.
-func parent(key string) string { return key[:strings.LastIndexByte(key, '/')+1] }
-
-func (tx *Tx) countClaims(prefix string) int {
-	n := tx.snap.countClaims(prefix)
-	for above, more := range tx.grown {
-		if strings.HasPrefix(above, prefix) {
-			n += more
-		}
-	}
-	return n
-}
-
-func (tx *Tx) claims(prefix string) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		merged := map[string]string{}
-		for key, owner := range tx.snap.claims(prefix) {
-			merged[key] = owner
-		}
-		for key, w := range tx.claimed {
-			if !strings.HasPrefix(key, prefix) {
-				continue
-			}
-			if w.held {
-				merged[key] = w.owner
-			} else {
-				delete(merged, key)
-			}
-		}
-		for _, key := range slices.Sorted(maps.Keys(merged)) {
-			if !yield(key, merged[key]) {
-				return
-			}
-		}
-	}
-}
-
 // commands are the conditions and the changes in the engine's terms.
 func (tx *Tx) commands() ([]engine.Compare, []engine.Op, error) {
 	compares, err := tx.conditions()
 	if err != nil {
 		return nil, nil, err
 	}
-	var ops []engine.Op
+	ops := make([]engine.Op, 0, len(tx.written)+len(tx.order)+1)
+	var code []byte
 	for _, w := range tx.written {
 		r := tx.writes[w.table][w.id]
 		if !r.there() {
@@ -310,14 +192,18 @@ func (tx *Tx) commands() ([]engine.Compare, []engine.Op, error) {
 			}
 			continue
 		}
-		ops = append(ops, engine.Put(rowKey(w.table, w.id), w.table.coder.Append(nil, r.val)))
+		code = w.table.coder.Append(code[:0], r.val)
+		ops = append(ops, engine.Put(rowKey(w.table, w.id), slices.Clone(code)))
 	}
-	for _, key := range tx.order {
-		w := tx.claimed[key]
+	var owner []byte // those who claim something claim more of it
+	for _, w := range tx.order {
 		if w.held {
-			ops = append(ops, engine.Put(claimKey(key), []byte(w.owner)))
-		} else if _, held := tx.snap.claim(key); held {
-			ops = append(ops, engine.Delete(claimKey(key)))
+			if string(owner) != w.owner {
+				owner = []byte(w.owner)
+			}
+			ops = append(ops, engine.Put(w.key, owner))
+		} else if w.was.mod != 0 {
+			ops = append(ops, engine.Delete(w.key))
 		}
 	}
 	if tx.cause != "" && len(ops) > 0 {
@@ -327,11 +213,14 @@ func (tx *Tx) commands() ([]engine.Compare, []engine.Op, error) {
 }
 
 func (tx *Tx) conditions() ([]engine.Compare, error) {
-	compares := make([]engine.Compare, 0, len(tx.compares)+len(tx.none))
+	compares := make([]engine.Compare, 0, len(tx.compares)+len(tx.order)+len(tx.none))
 	for _, c := range tx.compares {
 		compares = append(compares, c)
 	}
-	sort.Slice(compares, func(i, j int) bool { return compares[i].Key < compares[j].Key })
+	for _, w := range tx.order {
+		compares = append(compares, w.condition())
+	}
+	slices.SortFunc(compares, func(a, b engine.Compare) int { return strings.Compare(a.Key, b.Key) })
 	for _, prefix := range tx.none {
 		for key, owner := range tx.claims(prefix) {
 			return nil, neutrino.Errorf(neutrino.Conflict, "Conflict", "%s is in use by %s.", key, owner)

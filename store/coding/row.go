@@ -45,18 +45,12 @@ func (c *Coder) pointer(row any) unsafe.Pointer {
 	return v.UnsafePointer()
 }
 
-// Read makes a new struct of what [Coder.Append] or encoding/json wrote, and
-// returns a pointer to it. Its texts keep all of s in memory.
-func (c *Coder) Read(s string) (any, error) {
-	row := c.New()
-	return row, c.ReadInto(s, row)
-}
-
 // New makes an empty struct and returns a pointer to it.
 func (c *Coder) New() any { return reflect.New(c.typ).Interface() }
 
-// ReadInto is Read into the struct that row points to, whatever is in it.
-func (c *Coder) ReadInto(s string, row any) error {
+// Read makes what row points to the struct that [Coder.Append] or encoding/json
+// wrote; what is in it goes. Its texts keep all of s in memory.
+func (c *Coder) Read(s string, row any) error {
 	v := reflect.ValueOf(row).Elem()
 	v.SetZero()
 	var err error

@@ -61,29 +61,45 @@ type spot struct {
 	found  bool // that entry has this key
 }
 
-// find looks for the first entry that is not below the key.
+// find looks for the first entry that is not below the key. It is where a store
+// spends its time, so that it reads an entry's numbers only.
 func find(leaf []byte, key string, valued bool) spot {
 	var s spot // s.before of the key's bytes are those of the last entry below it
+	head := 2
+	if valued {
+		head = 3
+	}
 	for s.at < len(leaf) {
-		it := itemAt(leaf, s.at, valued)
-		if it.shared < s.before {
-			s.after = it.shared
+		shared, length, rest, end := int(leaf[s.at]), int(leaf[s.at+1]), s.at+head, 0
+		size := 0
+		if valued {
+			size = int(leaf[s.at+2])
+		}
+		if shared|length|size < 0x80 {
+			end = rest + length + size
+		} else {
+			it := itemAt(leaf, s.at, valued)
+			shared, length, end = it.shared, len(it.rest), it.end
+			rest = end - length - len(it.value)
+		}
+		if shared < s.before {
+			s.after = shared
 			return s
 		}
-		if it.shared == s.before {
-			n := alike(it.rest, key[s.before:])
+		if shared == s.before {
+			n := alike(leaf[rest:rest+length], key[s.before:])
 			reached := s.before + n
 			switch {
-			case n == len(it.rest) && reached == len(key):
+			case n == length && reached == len(key):
 				s.after, s.found = reached, true
 				return s
-			case n < len(it.rest) && (reached == len(key) || it.rest[n] > key[reached]):
+			case n < length && (reached == len(key) || leaf[rest+n] > key[reached]):
 				s.after = reached
 				return s
 			}
 			s.before = reached
 		}
-		s.index, s.at = s.index+1, it.end
+		s.index, s.at = s.index+1, end
 	}
 	return s
 }

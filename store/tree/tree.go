@@ -12,7 +12,7 @@ import (
 // How many entries a leaf has at most, and how many children an inner node: a
 // change copies one node of each level.
 const (
-	maxEntries  = 64
+	maxEntries  = 40
 	maxChildren = 32
 )
 
@@ -175,7 +175,8 @@ func (t *Tree[R]) own(n *node[R]) *node[R] {
 	if n.owner == t.owner {
 		return n
 	}
-	c := &node[R]{owner: t.owner, size: n.size, bounds: slices.Clone(n.bounds), children: slices.Clone(n.children)}
+	// The bounds change seldom: whoever changes them takes a copy then.
+	c := &node[R]{owner: t.owner, size: n.size, bounds: slices.Clip(n.bounds), children: slices.Clone(n.children)}
 	if n.children == nil {
 		c.leaf = grown(n.leaf[:len(n.leaf):len(n.leaf)], 1)
 		c.refs = roomy(n.refs, 1)
@@ -186,7 +187,8 @@ func (t *Tree[R]) own(n *node[R]) *node[R] {
 // roomy is a copy with room for so many more.
 func roomy[E any](list []E, more int) []E { return append(make([]E, 0, len(list)+more), list...) }
 
-// inserted has e at position i, and takes no more memory than that needs.
+// inserted has e at position i, and takes no more memory than that needs. A list
+// without room is copied.
 func inserted[E any](list []E, i int, e E) []E {
 	if len(list) == cap(list) {
 		list = roomy(list, 2+len(list)/8)
@@ -411,5 +413,5 @@ func (t *Tree[R]) join(n *node[R], i int) {
 	}
 	n.children[i] = merged
 	n.children = slices.Delete(n.children, i+1, i+2)
-	n.bounds = slices.Delete(n.bounds, i, i+1)
+	n.bounds = slices.Concat(n.bounds[:i], n.bounds[i+1:])
 }
