@@ -26,7 +26,7 @@ func AssignDNS(ips []FixedIP, name, domain string) []DNSAssignment {
 	for _, ip := range ips {
 		a := DNSAssignment{IPAddress: ip.IPAddress, Hostname: name}
 		if name == "" {
-			a.Hostname = "host-" + strings.NewReplacer(".", "-", ":", "-").Replace(ip.IPAddress.String())
+			a.Hostname = hostname(ip.IPAddress)
 		}
 		a.FQDN = a.Hostname
 		if !strings.HasSuffix(name, ".") {
@@ -35,6 +35,17 @@ func AssignDNS(ips []FixedIP, name, domain string) []DNSAssignment {
 		out = append(out, a)
 	}
 	return out
+}
+
+// hostname is the name of an address: "host-10-0-0-5".
+func hostname(ip netip.Addr) string {
+	b := ip.AppendTo(append(make([]byte, 0, 48), "host-"...))
+	for i, c := range b {
+		if c == '.' || c == ':' {
+			b[i] = '-'
+		}
+	}
+	return string(b)
 }
 
 // CheckDNSName says what is wrong with a name of DNS in lower case: letters,

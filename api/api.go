@@ -4,6 +4,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -175,10 +176,22 @@ func (a *api) newCall(w http.ResponseWriter, r *http.Request, requestID string) 
 	if err := a.identify(c, requestID); err != nil {
 		return nil, err
 	}
-	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, a.opts.MaxBody)); err != nil {
+	if c.body, err = readBody(http.MaxBytesReader(w, r.Body, a.opts.MaxBody), r.ContentLength); err != nil {
 		return nil, bodyError(err)
 	}
 	return c, nil
+}
+
+// trustedLength is how much memory a request gets because it says that so much
+// will come, bytes.
+const trustedLength = 1 << 20
+
+// readBody reads all of a body. length is what its header says, -1 for nothing.
+func readBody(from io.Reader, length int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(max(length, 0), trustedLength)) + bytes.MinRead)
+	_, err := b.ReadFrom(from)
+	return b.Bytes(), err
 }
 
 // isOpen reports whether the path is for everybody: what versions there are,

@@ -52,10 +52,6 @@ const (
 	forwardNameLength = 8
 )
 
-func portNameClaim(id neutrino.ID) string { return "port-name/" + string(id[:portNameLength]) }
-
-func forwardNameClaim(id neutrino.ID) string { return "forward-name/" + string(id[:forwardNameLength]) }
-
 func externalUsePrefix(network neutrino.ID) string { return work.ExternalUsePrefix(network) }
 
 func externalUseClaim(network, port neutrino.ID) string {

@@ -1,7 +1,8 @@
 package intent
 
 import (
-	"strings"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"neutrino"
@@ -220,23 +221,37 @@ func TestPortsOfAFloatingIPAreForwarded(t *testing.T) {
 	}
 }
 
+// recited draws the bytes of a text first, and then at random.
+type recited struct {
+	bytes []byte
+	rand.PCG
+}
+
+func (r *recited) Uint64() uint64 {
+	if len(r.bytes) == 0 {
+		return r.PCG.Uint64()
+	}
+	b := r.bytes[0]
+	r.bytes = r.bytes[1:]
+	return uint64(b) << 32 // of which rand.Rand takes the upper half for a Uint32
+}
+
 func TestPortNamesDoNotCollide(t *testing.T) {
 	c := newCloud(t)
 	n := c.network(alice, neutrino.Network{})
 	p := c.port(alice, neutrino.Port{NetworkID: n.ID})
 	c.do(alice, func(tx *Tx) error {
-		var drawn []string
-		id, err := drawID(tx, func(id neutrino.ID) string {
-			drawn = append(drawn, string(id))
-			if len(drawn) == 1 {
-				return portNameClaim(p.ID) // as if it began like the port
-			}
-			return portNameClaim(id)
-		})
-		if err != nil || len(drawn) != 2 || string(id) != drawn[1] || !strings.HasSuffix(portNameClaim(id), string(id[:10])) {
-			t.Errorf("drew %v: %s, %v", drawn, id, err)
+		same, _ := neutrino.ParseUUID(p.ID)
+		tx.Rand = rand.New(&recited{bytes: slices.Concat(same[:], same[:])})
+		id, err := newPortID(tx)
+		if err != nil || id[:portNameLength] == p.ID[:portNameLength] {
+			t.Errorf("drew %s beside %s, %v", id, p.ID, err)
 		}
-		tx.Release(portNameClaim(id))
+		again, _ := neutrino.ParseUUID(id) // which no port has yet
+		tx.Rand = rand.New(&recited{bytes: again[:]})
+		if other, err := newPortID(tx); err != nil || other[:portNameLength] == id[:portNameLength] {
+			t.Errorf("drew %s beside %s, %v", other, id, err)
+		}
 		return nil
 	})
 }

@@ -207,9 +207,13 @@ func (c *cloud) audit() {
 			claim(work.DefaultExternalClaim, n.ID)
 		}
 	}
+	beginnings := map[neutrino.ID]neutrino.ID{}
 	for p := range store.All(snap, store.Ports) {
 		claim(macClaim(p.NetworkID, p.MAC), p.ID)
-		claim(portNameClaim(p.ID), p.ID)
+		if other, twice := beginnings[p.ID[:portNameLength]]; twice {
+			c.t.Errorf("ports %s and %s begin alike", other, p.ID)
+		}
+		beginnings[p.ID[:portNameLength]] = p.ID
 		for _, f := range p.FixedIPs {
 			claim(ipClaim(f.SubnetID, f.IPAddress), p.ID)
 			if _, ok := store.Peek(snap, store.Subnets, f.SubnetID); !ok {

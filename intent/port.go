@@ -211,7 +211,6 @@ func removePort(tx *Tx, p *neutrino.Port) {
 		return
 	}
 	dropAssociations(tx, p)
-	tx.Release(portNameClaim(p.ID))
 	tx.Release(externalUseClaim(p.NetworkID, p.ID))
 	tx.Release(macClaim(p.NetworkID, p.MAC))
 	for _, f := range p.FixedIPs {

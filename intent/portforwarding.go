@@ -19,7 +19,7 @@ func CreatePortForwarding(tx *Tx, fip neutrino.ID, p neutrino.PortForwarding, _ 
 	if f.PortID != "" {
 		return nil, alreadyAssociated(f, f.PortID, f.FixedIPAddress)
 	}
-	if p.ID, err = drawID(tx, forwardNameClaim); err != nil {
+	if p.ID, err = drawID(tx, store.PortForwardings, forwardNameLength); err != nil {
 		return nil, err
 	}
 	p.FloatingIPID, p.ProjectID = f.ID, f.ProjectID
@@ -174,7 +174,6 @@ func releaseForwarding(tx *Tx, f *neutrino.FloatingIP, p *neutrino.PortForwardin
 // leaves its router.
 func removeForwarding(tx *Tx, old *neutrino.FloatingIP, p *neutrino.PortForwarding) {
 	releaseForwarding(tx, old, p)
-	tx.Release(forwardNameClaim(p.ID))
 	store.Delete(tx.Tx, store.PortForwardings, p.ID)
 	f := *old
 	if store.Count(tx.Tx, store.PortForwardingsByFloatingIP, string(f.ID)) == 0 {

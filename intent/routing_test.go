@@ -187,7 +187,6 @@ func (c *cloud) auditRouting(snap *store.Snapshot, claim func(string, neutrino.I
 		}
 		subnet := c.auditWay(snap, f, p.InternalPortID, p.InternalIPAddress)
 		claim(routerUseClaim(f.RouterID, subnet, p.ID), p.ID)
-		claim(forwardNameClaim(p.ID), p.ID)
 		for other := range store.By(snap, store.FloatingIPsByPort, string(p.InternalPortID)) {
 			if other.FixedIPAddress == p.InternalIPAddress {
 				c.t.Errorf("forwarding %s and floating IP %s lead to one address", p.ID, other.ID)

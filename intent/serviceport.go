@@ -17,11 +17,12 @@ const idProbes = 64
 
 // newPortID draws an ID whose first characters no other port has: the names of
 // devices and chains are made of them.
-func newPortID(tx *Tx) (neutrino.ID, error) { return drawID(tx, portNameClaim) }
+func newPortID(tx *Tx) (neutrino.ID, error) { return drawID(tx, store.Ports, portNameLength) }
 
-func drawID(tx *Tx, claim func(neutrino.ID) string) (neutrino.ID, error) {
+// drawID draws an ID of which no other of the table has the first characters.
+func drawID[T any](tx *Tx, t *store.Table[T], length int) (neutrino.ID, error) {
 	for range idProbes {
-		if id := tx.NewID(); tx.ClaimFree(claim(id), string(id)) {
+		if id := tx.NewID(); store.TakePrefix(tx.Tx, t, string(id[:length])) {
 			return id, nil
 		}
 	}

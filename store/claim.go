@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 
 	"neutrino"
-	"neutrino/store/engine"
 )
 
 // claim is who holds a key, since which revision.
@@ -21,17 +20,16 @@ const (
 	ownerTail        // a uvarint: how much of the key
 )
 
-// appendClaim writes a claim as it is in the tree, under the key: its owner is the
-// engine's value.
-func appendClaim(b []byte, key string, kv engine.KV) []byte {
-	b = binary.AppendUvarint(b, uint64(kv.Mod))
-	if at := len(key) - len(kv.Value); at >= 0 && key[at:] == string(kv.Value) {
-		return binary.AppendUvarint(append(b, ownerTail), uint64(len(kv.Value)))
+// appendClaim writes a claim as it is in the tree, under the key.
+func appendClaim(b []byte, key string, owner []byte, mod Revision) []byte {
+	b = binary.AppendUvarint(b, uint64(mod))
+	if at := len(key) - len(owner); at >= 0 && key[at:] == string(owner) {
+		return binary.AppendUvarint(append(b, ownerTail), uint64(len(owner)))
 	}
-	if id, ok := neutrino.ParseUUID(kv.Value); ok {
+	if id, ok := neutrino.ParseUUID(owner); ok {
 		return append(append(b, ownerUUID), id[:]...)
 	}
-	return append(append(b, ownerText), kv.Value...)
+	return append(append(b, ownerText), owner...)
 }
 
 // claimOf reads what [appendClaim] wrote.

@@ -7,7 +7,6 @@ import (
 	"pgregory.net/rapid"
 
 	"neutrino"
-	"neutrino/store/engine"
 )
 
 // A claim in memory says who holds the key, and since when, whatever an owner is
@@ -23,7 +22,7 @@ func TestEveryOwnerIsKept(t *testing.T) {
 			key += owner
 		}
 		mod := rapid.Int64Range(1, 1<<47).Draw(t, "revision")
-		got := claimOf(key, appendClaim(nil, key, engine.KV{Value: []byte(owner), Mod: mod}))
+		got := claimOf(key, appendClaim(nil, key, []byte(owner), mod))
 		if got.owner != owner || got.mod != mod {
 			t.Fatalf("%q of %q at %d is %+v", key, owner, mod, got)
 		}

@@ -27,22 +27,28 @@ type edit struct {
 	old, new any         // values to read packed rows into, one after the other
 }
 
-// placing is a row to put into an index under a key, or to take out.
+// placing is a row to put into an index under a key, or to take out. Of two with
+// one place in the index, the later counts.
 type placing struct {
 	key  string
 	row  *row
+	at   int
 	gone bool
 }
 
 func (a placing) compare(b placing) int {
-	return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.row.id, b.row.id))
+	if c := strings.Compare(a.key, b.key); c != 0 {
+		return c
+	}
+	return cmp.Or(strings.Compare(a.row.id, b.row.id), cmp.Compare(a.at, b.at))
 }
 
-// claimChange is a claim that is made or given up.
+// claimChange is a claim that is made or given up, since a revision.
 type claimChange struct {
-	key  string
-	now  engine.KV
-	gone bool
+	key   string
+	owner []byte
+	mod   Revision
+	gone  bool
 }
 
 // applied is what one revision changed; its rows are read when somebody asks.
@@ -85,7 +91,7 @@ func (d *draft) take(b engine.Batch) (applied, error) {
 	a.changes, d.claims = make([]changed, 0, rows), slices.Grow(d.claims, len(b.Changes)-rows)
 	for _, c := range b.Changes {
 		if key, ok := strings.CutPrefix(c.Key, claimPrefix); ok {
-			d.claims = append(d.claims, claimChange{key, engine.KV{Value: c.Value, Mod: b.Revision}, c.Deleted})
+			d.claims = append(d.claims, claimChange{key, c.Value, b.Revision, c.Deleted})
 			continue
 		}
 		if c.Key == causeKey {
@@ -158,11 +164,11 @@ func (e *edit) place(c changed, old, new any) {
 		for _, key := range before {
 			// What is put in again replaces what was there.
 			if !slices.Contains(after, key) {
-				places = append(places, placing{key, c.old, true})
+				places = append(places, placing{key, c.old, len(places), true})
 			}
 		}
 		for _, key := range after {
-			places = append(places, placing{key, c.new, false})
+			places = append(places, placing{key, c.new, len(places), false})
 		}
 		e.places[ix.number] = places
 	}
@@ -172,14 +178,19 @@ func (e *edit) place(c changed, old, new any) {
 func (d *draft) finish() *Snapshot {
 	if len(d.claims) > 0 {
 		d.claimed = d.claimed.Edit()
-		slices.SortStableFunc(d.claims, func(a, b claimChange) int { return strings.Compare(a.key, b.key) })
+		slices.SortFunc(d.claims, func(a, b claimChange) int {
+			if c := strings.Compare(a.key, b.key); c != 0 {
+				return c
+			}
+			return cmp.Compare(a.mod, b.mod)
+		})
 		var value []byte
 		for _, c := range d.claims {
 			if c.gone {
 				d.claimed.Drop(c.key)
 				continue
 			}
-			value = appendClaim(value[:0], c.key, c.now)
+			value = appendClaim(value[:0], c.key, c.owner, c.mod)
 			d.claimed.Put(c.key, value)
 		}
 	}
@@ -195,7 +206,7 @@ func (d *draft) finish() *Snapshot {
 // index brings the indexes up to what was changed.
 func (e *edit) index() {
 	for i, places := range e.places {
-		slices.SortStableFunc(places, placing.compare)
+		slices.SortFunc(places, placing.compare)
 		rows := e.rows.indexes[i]
 		for _, p := range places {
 			if p.gone {

@@ -66,21 +66,21 @@ func (s *Snapshot) count(ix *indexSpec, key string) int {
 
 func (tx *Tx) count(ix *indexSpec, key string) int {
 	n := tx.snap.count(ix, key)
-	for id, r := range tx.writes[ix.table] {
-		n += tx.grows(ix, key, id, r)
+	for _, w := range tx.writes[ix.table] {
+		n += w.grows(ix, key)
 	}
 	return n
 }
 
 // grows is by how much a row that the transaction wrote changes the number of
 // rows with the key: 1, 0 or -1.
-func (tx *Tx) grows(ix *indexSpec, key, id string, now *row) int {
+func (w *rowWrite) grows(ix *indexSpec, key string) int {
 	var buf [8]string
 	n := 0
-	if slices.Contains(keysOf(ix, now, buf[:0]), key) {
+	if slices.Contains(keysOf(ix, &w.row, buf[:0]), key) {
 		n++
 	}
-	if slices.Contains(keysOf(ix, tx.snap.row(ix.table, id), buf[:0]), key) {
+	if slices.Contains(keysOf(ix, w.was, buf[:0]), key) {
 		n--
 	}
 	return n
@@ -112,11 +112,11 @@ func (tx *Tx) charges() []charge {
 	out := make([]charge, 0, len(tx.limits))
 	for _, l := range tx.limits {
 		c := charge{limit: l}
-		for id, r := range tx.writes[l.ix.table] {
-			c.adds += tx.grows(l.ix, l.key, id, r)
+		for id, w := range tx.writes[l.ix.table] {
+			c.adds += w.grows(l.ix, l.key)
 			var buf [8]string
-			if base := tx.snap.row(l.ix.table, id); slices.Contains(keysOf(l.ix, base, buf[:0]), l.key) {
-				tx.require(engine.Compare{Test: engine.ModRevision, Key: rowKey(l.ix.table, id), Rev: base.mod})
+			if slices.Contains(keysOf(l.ix, w.was, buf[:0]), l.key) {
+				tx.require(engine.Compare{Test: engine.ModRevision, Key: rowKey(l.ix.table, id), Rev: w.was.mod})
 			}
 		}
 		out = append(out, c)

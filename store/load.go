@@ -157,7 +157,7 @@ func loadClaims(list engine.List) *tree.Map {
 	var value []byte
 	for kv := range list.All() {
 		key := kv.Key[len(claimPrefix):]
-		value = appendClaim(value[:0], key, kv)
+		value = appendClaim(value[:0], key, kv.Value, kv.Mod)
 		b.Add(key, value, struct{}{})
 	}
 	return b.Tree()

@@ -96,6 +96,15 @@ func (s *Snapshot) by(ix *indexSpec, key string) iter.Seq[*row] {
 	}
 }
 
+// begins reports whether a row has an ID that begins with the prefix.
+func (s *Snapshot) begins(t *tableSpec, prefix string) (found bool) {
+	s.tables[t.number].rows.Ascend(prefix, "", func(p place) bool {
+		found = bytes.HasPrefix(p.Key, []byte(prefix))
+		return false
+	})
+	return found
+}
+
 func (s *Snapshot) index(ix *indexSpec) *rows {
 	return s.tables[ix.table.number].indexes[ix.number]
 }
@@ -166,8 +175,8 @@ func (s *Snapshot) length(t *tableSpec) int { return s.tables[t.number].rows.Len
 
 func (tx *Tx) length(t *tableSpec) int {
 	n := tx.snap.length(t)
-	for id, r := range tx.writes[t] {
-		n += boolInt(r.there()) - boolInt(tx.snap.row(t, id) != nil)
+	for _, w := range tx.writes[t] {
+		n += boolInt(w.there()) - boolInt(w.was != nil)
 	}
 	return n
 }

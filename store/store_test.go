@@ -580,3 +580,45 @@ func TestRowsInJSONAreRead(t *testing.T) {
 		t.Errorf("%d ports have the new name", n)
 	}
 }
+
+// The beginning of an ID is taken once, by rows that are there, by this
+// transaction, and by one that is faster.
+func TestBeginningsOfIDsAreTakenOnce(t *testing.T) {
+	db := openDB(t, sqlite.Memory)
+	port := func(id neutrino.ID) *neutrino.Port {
+		p := numbered(1, netA, subnetA)
+		p.ID = id
+		return p
+	}
+	update(t, db, func(tx *store.Tx) { store.Put(tx, store.Ports, port("aaaa-1")) })
+	attempts := 0
+	if _, err := db.Update(t.Context(), func(tx *store.Tx) error {
+		attempts++
+		for _, want := range []struct {
+			prefix string
+			free   bool
+		}{{"aaaa", false}, {"aaaa-1", false}, {"aaab", true}, {"aaab", false}, {"aaaa-11", true}} {
+			if free := store.TakePrefix(tx, store.Ports, want.prefix); free != want.free {
+				t.Errorf("%s is free: %v", want.prefix, free)
+			}
+		}
+		if !store.TakePrefix(tx, store.Ports, "bbbb") {
+			store.Put(tx, store.Ports, port("cccc-1"))
+			return nil
+		}
+		if attempts == 1 { // another takes it meanwhile
+			update(t, db, func(tx *store.Tx) { store.Put(tx, store.Ports, port("bbbb-1")) })
+		}
+		store.Put(tx, store.Ports, port("bbbb-2"))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var got []neutrino.ID
+	for p := range store.All(db.Snapshot(), store.Ports) {
+		got = append(got, p.ID)
+	}
+	if want := []neutrino.ID{"aaaa-1", "bbbb-1", "cccc-1"}; !slices.Equal(got, want) || attempts != 2 {
+		t.Errorf("ports %v after %d attempts, want %v", got, attempts, want)
+	}
+}

@@ -18,7 +18,7 @@ type Tx struct {
 	db      *DB
 	attempt int
 
-	writes   map[*tableSpec]map[string]*row
+	writes   map[*tableSpec]map[string]*rowWrite
 	written  []write // each row once, in the order of first writing
 	claimed  map[string]*claimWrite
 	order    []*claimWrite // in the order of first writing
@@ -31,13 +31,20 @@ type Tx struct {
 
 type write struct {
 	table *tableSpec
-	id    string
+	row   *rowWrite
+}
+
+// rowWrite is a row that the transaction writes, in the place of one in the
+// snapshot.
+type rowWrite struct {
+	row
+	was *row // nil when there is none
 }
 
 func newTx(db *DB, snap *Snapshot, attempt int) *Tx {
 	return &Tx{
 		snap: snap, db: db, attempt: attempt,
-		writes:  map[*tableSpec]map[string]*row{},
+		writes:  map[*tableSpec]map[string]*rowWrite{},
 		claimed: map[string]*claimWrite{}, compares: map[string]engine.Compare{}, grown: map[string]int{},
 	}
 }
@@ -83,6 +90,19 @@ func Exists[T any](tx *Tx, t *Table[T], id neutrino.ID) bool {
 	return found.there()
 }
 
+// TakePrefix takes the beginning of an ID for a row that the transaction makes. It
+// is false when a row of the table has an ID that begins so, or this transaction
+// took it before. When another transaction makes such a row first, this one is
+// tried again.
+func TakePrefix[T any](tx *Tx, t *Table[T], prefix string) bool {
+	taken := engine.RangeEmpty(rowKey(t.spec, prefix))
+	if _, again := tx.compares[taken.Key]; again || tx.snap.begins(t.spec, prefix) {
+		return false
+	}
+	tx.require(taken)
+	return true
+}
+
 // RequireNone makes the transaction hold only if no claim under the prefix
 // remains after it: those that it releases itself do not count. If one remains
 // already in the snapshot, Update answers a Conflict.
@@ -91,17 +111,19 @@ func (tx *Tx) RequireNone(claimPrefix string) { tx.none = append(tx.none, claimP
 func (tx *Tx) put(t *tableSpec, id string, v any) {
 	rows := tx.writes[t]
 	if rows == nil {
-		rows = map[string]*row{}
+		rows = map[string]*rowWrite{}
 		tx.writes[t] = rows
 	}
-	if _, again := rows[id]; !again {
-		tx.written = append(tx.written, write{t, id})
+	w := rows[id]
+	if w == nil {
+		w = &rowWrite{was: tx.snap.row(t, id)}
+		tx.written = append(tx.written, write{t, w})
+		rows[id] = w
 	}
-	w := &row{id: id, val: v}
-	if base := tx.snap.row(t, id); base != nil {
-		w.mod = base.mod
+	w.row = row{id: id, val: v}
+	if w.was != nil {
+		w.mod = w.was.mod
 	}
-	rows[id] = w
 }
 
 // require adds a condition. One that names the revision says more than one that
@@ -113,8 +135,8 @@ func (tx *Tx) require(c engine.Compare) {
 }
 
 func (tx *Tx) row(t *tableSpec, id string) *row {
-	if r, own := tx.writes[t][id]; own {
-		return r
+	if w, own := tx.writes[t][id]; own {
+		return &w.row
 	}
 	return tx.snap.row(t, id)
 }
@@ -145,12 +167,15 @@ func (tx *Tx) by(ix *indexSpec, key string) iter.Seq[*row] {
 // merge yields rows of the snapshot with the transaction's own in their place,
 // by ID. It shows what was written when the iteration began.
 func (tx *Tx) merge(t *tableSpec, base iter.Seq[*row], match func(any) bool) iter.Seq[*row] {
+	if len(tx.writes[t]) == 0 {
+		return base
+	}
 	return func(yield func(*row) bool) {
 		written := maps.Clone(tx.writes[t])
 		var own []*row
-		for _, r := range written {
-			if r.there() && match(r.val) {
-				own = append(own, r)
+		for _, w := range written {
+			if r := w.row; r.there() && match(r.val) {
+				own = append(own, &r)
 			}
 		}
 		slices.SortFunc(own, func(a, b *row) int { return strings.Compare(a.id, b.id) })
@@ -185,15 +210,14 @@ func (tx *Tx) commands() ([]engine.Compare, []engine.Op, error) {
 	ops := make([]engine.Op, 0, len(tx.written)+len(tx.order)+1)
 	var code []byte
 	for _, w := range tx.written {
-		r := tx.writes[w.table][w.id]
-		if !r.there() {
-			if tx.snap.row(w.table, w.id) != nil {
-				ops = append(ops, engine.Delete(rowKey(w.table, w.id)))
-			}
-			continue
+		key := rowKey(w.table, w.row.id)
+		switch {
+		case w.row.there():
+			code = w.table.coder.Append(code[:0], w.row.val)
+			ops = append(ops, engine.Put(key, slices.Clone(code)))
+		case w.row.was != nil:
+			ops = append(ops, engine.Delete(key))
 		}
-		code = w.table.coder.Append(code[:0], r.val)
-		ops = append(ops, engine.Put(rowKey(w.table, w.id), slices.Clone(code)))
 	}
 	var owner []byte // those who claim something claim more of it
 	for _, w := range tx.order {

@@ -1,6 +1,9 @@
 package tree
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // A leaf is the entries beside each other in one text: of each key how many
 // bytes it shares with the key before it, and the rest. Sharing is exact, so that
@@ -107,12 +110,22 @@ func find(leaf []byte, key string, valued bool) spot {
 // alike is how many bytes two texts begin with that are the same.
 func alike(a []byte, b string) int {
 	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
+	i := 0
+	for ; i+8 <= n; i += 8 {
+		if differ := binary.BigEndian.Uint64(a[i:]) ^ word(b[i:]); differ != 0 {
+			return i + bits.LeadingZeros64(differ)/8
 		}
 	}
-	return n
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	return i
+}
+
+// word is the first eight bytes of a text as a number in the texts' order.
+func word(s string) uint64 {
+	return uint64(s[0])<<56 | uint64(s[1])<<48 | uint64(s[2])<<40 | uint64(s[3])<<32 |
+		uint64(s[4])<<24 | uint64(s[5])<<16 | uint64(s[6])<<8 | uint64(s[7])
 }
 
 // entry is what is put into a leaf.

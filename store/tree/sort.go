@@ -51,7 +51,7 @@ func sortRefs(refs []ref, offset int, text func(uint32) string) {
 	}
 	offset += len(commonly(refs, offset, text))
 	for i := range refs {
-		refs[i].word, refs[i].size = word(text(refs[i].at)[offset:])
+		refs[i].word, refs[i].size = part(text(refs[i].at)[offset:])
 	}
 	slices.SortFunc(refs, ref.compare)
 	for low, high := 0, 0; low < len(refs); low = high {
@@ -81,11 +81,11 @@ func commonly(refs []ref, offset int, text func(uint32) string) string {
 	return alike
 }
 
-// word is the first eight bytes of a text as a number in the texts' order.
-func word(s string) (uint64, uint32) {
+// part is the first eight bytes of a text as a number in the texts' order, and how
+// many it has.
+func part(s string) (uint64, uint32) {
 	if len(s) >= 8 {
-		return uint64(s[0])<<56 | uint64(s[1])<<48 | uint64(s[2])<<40 | uint64(s[3])<<32 |
-			uint64(s[4])<<24 | uint64(s[5])<<16 | uint64(s[6])<<8 | uint64(s[7]), 8
+		return word(s), 8
 	}
 	var b [8]byte
 	n := copy(b[:], s)

@@ -12,7 +12,7 @@ import (
 // How many entries a leaf has at most, and how many children an inner node: a
 // change copies one node of each level.
 const (
-	maxEntries  = 40
+	maxEntries  = 32
 	maxChildren = 32
 )
 
