@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"neutrino/store/engine"
+	"neutrino/store/tree"
 )
 
 // draft is a snapshot in the making. It shares what it does not change with
@@ -42,6 +43,9 @@ func (a placing) compare(b placing) int {
 	}
 	return cmp.Or(strings.Compare(a.row.id, b.row.id), cmp.Compare(a.at, b.at))
 }
+
+// same reports whether both have one place in the index.
+func (a placing) same(b placing) bool { return a.key == b.key && a.row.id == b.row.id }
 
 // claimChange is a claim that is made or given up, since a revision.
 type claimChange struct {
@@ -177,43 +181,60 @@ func (e *edit) place(c changed, old, new any) {
 // finish puts the rows into the indexes and is the snapshot.
 func (d *draft) finish() *Snapshot {
 	if len(d.claims) > 0 {
-		d.claimed = d.claimed.Edit()
-		slices.SortFunc(d.claims, func(a, b claimChange) int {
-			if c := strings.Compare(a.key, b.key); c != 0 {
-				return c
-			}
-			return cmp.Compare(a.mod, b.mod)
-		})
-		var value []byte
-		for _, c := range d.claims {
-			if c.gone {
-				d.claimed.Drop(c.key)
-				continue
-			}
-			value = appendClaim(value[:0], c.key, c.owner, c.mod)
-			d.claimed.Put(c.key, value)
-		}
+		d.claim()
 	}
+	var puts []tree.Put[*row]
 	for _, e := range d.edits {
 		if e != nil {
-			e.index()
+			puts = e.index(puts)
 		}
 	}
 	s := d.Snapshot
 	return &s
 }
 
-// index brings the indexes up to what was changed.
-func (e *edit) index() {
+// claim brings the claims up to what was changed.
+func (d *draft) claim() {
+	slices.SortFunc(d.claims, func(a, b claimChange) int {
+		if c := strings.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.mod, b.mod)
+	})
+	d.claimed = d.claimed.Edit()
+	puts, values := make([]tree.Put[struct{}], 0, len(d.claims)), make([]byte, 0, 24*len(d.claims))
+	for i, c := range d.claims {
+		switch {
+		case i+1 < len(d.claims) && d.claims[i+1].key == c.key: // the last one counts
+		case c.gone:
+			d.claimed.Drop(c.key)
+		default:
+			from := len(values)
+			values = appendClaim(values, c.key, c.owner, c.mod)
+			puts = append(puts, tree.Put[struct{}]{Key: c.key, Value: values[from:]})
+		}
+	}
+	d.claimed.PutAll(puts)
+}
+
+// index brings the indexes up to what was changed. It uses the puts' memory, and
+// gives it back.
+func (e *edit) index(puts []tree.Put[*row]) []tree.Put[*row] {
 	for i, places := range e.places {
 		slices.SortFunc(places, placing.compare)
 		rows := e.rows.indexes[i]
-		for _, p := range places {
-			if p.gone {
+		puts = slices.Grow(puts[:0], len(places))
+		for at, p := range places {
+			switch {
+			case at+1 < len(places) && places[at+1].same(p): // the last one counts
+			case p.gone:
 				rows.Delete(p.key, p.row.id)
-			} else {
-				rows.Set(p.key, p.row)
+			default:
+				puts = append(puts, tree.Put[*row]{Key: p.key, Ref: p.row})
 			}
 		}
+		rows.PutAll(puts)
 	}
+	clear(puts)
+	return puts
 }

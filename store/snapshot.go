@@ -97,12 +97,8 @@ func (s *Snapshot) by(ix *indexSpec, key string) iter.Seq[*row] {
 }
 
 // begins reports whether a row has an ID that begins with the prefix.
-func (s *Snapshot) begins(t *tableSpec, prefix string) (found bool) {
-	s.tables[t.number].rows.Ascend(prefix, "", func(p place) bool {
-		found = bytes.HasPrefix(p.Key, []byte(prefix))
-		return false
-	})
-	return found
+func (s *Snapshot) begins(t *tableSpec, prefix string) bool {
+	return s.tables[t.number].rows.Begins(prefix)
 }
 
 func (s *Snapshot) index(ix *indexSpec) *rows {

@@ -47,18 +47,13 @@ func (b *Builder[R]) Tree() *Tree[R] {
 	t := b.tree
 	for len(b.level) > 1 {
 		var above []*node[R]
-		for from := 0; from < len(b.level); {
-			to := min(from+full(maxChildren), len(b.level))
-			if to == len(b.level)-1 {
-				to = from + (to-from)/2 + 1 // no inner node has one child alone
-			}
-			n := &node[R]{owner: t.owner, children: roomy(b.level[from:to], 0)}
+		for _, p := range portions(len(b.level), maxChildren) {
+			n := &node[R]{owner: t.owner, children: roomy(b.level[p[0]:p[1]], 0), bounds: make([]bound, 0, p[1]-p[0]-1)}
 			for _, c := range n.children[1:] {
 				n.bounds = append(n.bounds, t.first(c))
 			}
-			n.bounds = roomy(n.bounds, 0)
 			n.count()
-			above, from = append(above, n), to
+			above = append(above, n)
 		}
 		b.level = above
 	}

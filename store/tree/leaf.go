@@ -146,6 +146,20 @@ func insert(leaf []byte, s spot, e entry, valued bool) []byte {
 	return splice(leaf, [2]int{s.at, next.end}, valued, add, next)
 }
 
+// insertCopy is insert into a copy.
+func insertCopy(leaf []byte, s spot, e entry, valued bool) []byte {
+	add := item{shared: s.before, rest: []byte(e.key[s.before:]), value: e.value}
+	out := make([]byte, 0, len(leaf)+len(add.rest)+len(e.value)+3*binary.MaxVarintLen16+len(leaf)/16)
+	out = add.append(append(out, leaf[:s.at]...), valued)
+	if s.at == len(leaf) {
+		return out
+	}
+	next := itemAt(leaf, s.at, valued)
+	next.rest = next.rest[s.after-next.shared:]
+	next.shared = s.after
+	return append(next.append(out, valued), leaf[next.end:]...)
+}
+
 // replace gives the entry at a spot another value.
 func replace(leaf []byte, s spot, value []byte) []byte {
 	it := itemAt(leaf, s.at, true)

@@ -5,6 +5,7 @@
 package tree
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -154,6 +155,23 @@ func (t *Tree[R]) Find(key, tie string) (ref R, ok bool) {
 	return n.refs[s.index], true
 }
 
+// Begins reports whether a key begins with the prefix.
+func (t *Tree[R]) Begins(prefix string) bool {
+	if t.root == nil {
+		return false
+	}
+	n := t.leafOf(prefix, "")
+	if s := find(n.leaf, prefix, t.valued); s.at < len(n.leaf) {
+		return s.after == len(prefix)
+	}
+	begins := false // the next key is in another leaf
+	t.Ascend(prefix, "", func(e Entry[R]) bool {
+		begins = bytes.HasPrefix(e.Key, []byte(prefix))
+		return false
+	})
+	return begins
+}
+
 // Rank is how many entries are below the key, or have it and are below the tie.
 func (t *Tree[R]) Rank(key, tie string) int {
 	n, below := t.root, 0
@@ -194,85 +212,6 @@ func inserted[E any](list []E, i int, e E) []E {
 		list = roomy(list, 2+len(list)/8)
 	}
 	return slices.Insert(list, i, e)
-}
-
-// Put gives a key a value, and says which it had.
-func (t *Tree[R]) Put(key string, value []byte) (old []byte, had bool) {
-	var none R
-	_, old, had = t.set(change[R]{entry: entry{key, value}, ref: none})
-	return old, had
-}
-
-// Set puts an entry in and returns the ref that it replaces.
-func (t *Tree[R]) Set(key string, ref R) (old R, replaced bool) {
-	old, _, replaced = t.set(change[R]{entry: entry{key: key}, tie: t.tie(ref), ref: ref})
-	return old, replaced
-}
-
-// change is an entry on its way into the tree.
-type change[R any] struct {
-	entry
-	tie      string
-	ref      R
-	old      R // what it replaces
-	oldValue []byte
-	replaced bool
-}
-
-func (t *Tree[R]) set(c change[R]) (old R, oldValue []byte, replaced bool) {
-	if t.root == nil {
-		t.root = &node[R]{owner: t.owner}
-	}
-	t.root = t.own(t.root)
-	if right := t.into(t.root, &c); right != nil {
-		left := t.root
-		t.root = &node[R]{
-			owner: t.owner, size: left.size + right.size,
-			bounds: []bound{t.first(right)}, children: []*node[R]{left, right},
-		}
-	}
-	return c.old, c.oldValue, c.replaced
-}
-
-// into puts an entry below n, which is t's own; right is a new node after n when
-// n was full.
-func (t *Tree[R]) into(n *node[R], c *change[R]) (right *node[R]) {
-	if n.children == nil {
-		return t.intoLeaf(n, c)
-	}
-	i := n.child(c.key, c.tie)
-	n.children[i] = t.own(n.children[i])
-	more := t.into(n.children[i], c)
-	if !c.replaced {
-		n.size++
-	}
-	if more != nil {
-		n.bounds = inserted(n.bounds, i, t.first(more))
-		n.children = inserted(n.children, i+1, more)
-		if len(n.children) > maxChildren {
-			right = t.split(n, i+1 == len(n.children)-1)
-		}
-	}
-	return right
-}
-
-func (t *Tree[R]) intoLeaf(n *node[R], c *change[R]) (right *node[R]) {
-	s := t.find(n, c.key, c.tie)
-	if s.found {
-		c.replaced, c.old, n.refs[s.index] = true, n.refs[s.index], c.ref
-		if t.valued {
-			c.oldValue = slices.Clone(itemAt(n.leaf, s.at, true).value)
-			n.leaf = replace(n.leaf, s, c.value)
-		}
-		return nil
-	}
-	n.leaf = insert(n.leaf, s, c.entry, t.valued)
-	n.refs = inserted(n.refs, s.index, c.ref)
-	n.size++
-	if n.size > maxEntries {
-		right = t.split(n, s.index == n.size-1)
-	}
-	return right
 }
 
 // split takes the upper half of n away into a new node; when entries come in

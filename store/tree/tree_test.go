@@ -105,6 +105,13 @@ func agree(t *rapid.T, tr *Tree[thing], m map[place]int) {
 	if got := tr.Rank(pivot.key, pivot.tie); got != at {
 		t.Fatalf("rank of %q: %d, want %d", pivot, got, at)
 	}
+	begins := false
+	for _, p := range want {
+		begins = begins || strings.HasPrefix(p.key, pivot.key)
+	}
+	if got := tr.Begins(pivot.key); got != begins {
+		t.Fatalf("a key begins with %q: %v", pivot.key, got)
+	}
 	most := rapid.IntRange(1, 1000).Draw(t, "most")
 	walk := func(what string, want []place, visit func(func(Entry[thing]) bool)) {
 		var got []place
@@ -133,6 +140,26 @@ func agree(t *rapid.T, tr *Tree[thing], m map[place]int) {
 	}
 }
 
+// putTogether puts entries into an index and into the map beside it.
+func putTogether(t *rapid.T, tr *Tree[thing], m map[place]int, step int) {
+	places := map[place]bool{}
+	for range rapid.SampledFrom([]int{1, 2, 50, 400}).Draw(t, "at once") {
+		places[place{anyKey(t), fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "tie"))}] = true
+	}
+	var list []Put[thing]
+	for _, p := range slices.SortedFunc(maps.Keys(places), place.compare) {
+		list = append(list, Put[thing]{Key: p.key, Ref: thing{p.tie, step}})
+	}
+	tr.PutAll(list)
+	for _, p := range list {
+		at := place{p.Key, p.Ref.tie}
+		if value, in := m[at]; p.Replaced != in || p.Old.value != value {
+			t.Fatalf("%q replaced %v %v, want %d", at, p.Old, p.Replaced, value)
+		}
+		m[at] = step
+	}
+}
+
 // version is an index that was given away, with what it said then.
 type version struct {
 	tree *Tree[thing]
@@ -156,6 +183,9 @@ func TestAnIndexIsASortedMap(t *testing.T) {
 			old = append(old, version{tr, maps.Clone(m)})
 			tr = tr.Edit()
 			add := rapid.Bool().Draw(t, "add")
+			if add && rapid.Bool().Draw(t, "together") {
+				putTogether(t, tr, m, step)
+			}
 			for range rapid.IntRange(0, 150).Draw(t, "many") {
 				p := place{anyKey(t), fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "tie"))}
 				value, in := m[p]
@@ -180,6 +210,27 @@ func TestAnIndexIsASortedMap(t *testing.T) {
 	})
 }
 
+// replaceAll gives new values to some keys of a map, and to others.
+func replaceAll(t *rapid.T, tr *Map, m map[string]string) {
+	keys := map[string]string{anyKey(t): "new", anyKey(t): ""}
+	for key := range m {
+		if len(keys) < 30 {
+			keys[key] = strings.Repeat("y", len(keys))
+		}
+	}
+	var list []Put[struct{}]
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		list = append(list, Put[struct{}]{Key: key, Value: []byte(keys[key])})
+	}
+	tr.PutAll(list)
+	for _, p := range list {
+		if was, in := m[p.Key]; p.Replaced != in || string(p.OldValue) != was {
+			t.Fatalf("%q replaced %q %v, want %q", p.Key, p.OldValue, p.Replaced, was)
+		}
+		m[p.Key] = keys[p.Key]
+	}
+}
+
 // A map has one value for each key.
 func TestAMapHasValues(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -195,7 +246,10 @@ func TestAMapHasValues(t *testing.T) {
 			was, in := m[key]
 			var got []byte
 			var had bool
-			if rapid.IntRange(0, 3).Draw(t, "what") > 0 {
+			if what := rapid.IntRange(0, 9).Draw(t, "what"); what == 0 {
+				replaceAll(t, tr, m)
+				continue
+			} else if what > 2 {
 				value := strings.Repeat("x", rapid.IntRange(0, 200).Draw(t, "value"))
 				got, had = tr.Put(key, []byte(value))
 				m[key] = value
@@ -233,7 +287,8 @@ func TestAMapHasValues(t *testing.T) {
 
 // A built tree is one, of any size.
 func TestBuilding(t *testing.T) {
-	for _, n := range []int{0, 1, 55, 56, 57, 56 * 28, 56*28 + 1, 56 * 29, 56*29 + 1, 5000, 56 * 28 * 28} {
+	const leaf, node = maxEntries * 7 / 8, maxChildren * 7 / 8
+	for _, n := range []int{0, 1, leaf - 1, leaf, leaf + 1, leaf * node, leaf*node + 1, leaf * (node + 1), leaf*(node+1) + 1, 5000, leaf * node * node} {
 		b := NewMap().Into()
 		for i := range n {
 			b.Add(fmt.Sprintf("key/%08d", i), []byte{1}, struct{}{})

@@ -38,6 +38,9 @@ type index struct {
 	// these revisions.
 	dead []dead
 	undo []undo // of the changes since the last commit
+
+	puts   []tree.Put[struct{}] // of the last apply, to be used again
+	values []byte
 }
 
 func newIndex() *index {
@@ -66,6 +69,9 @@ func (x *index) mod(key string) int64 {
 
 // later reports whether a key under the prefix was changed after the revision.
 func (x *index) later(prefix string, rev int64) bool {
+	if !x.places.Begins(prefix) {
+		return false
+	}
 	later := false
 	x.under(prefix, func(_ []byte, chunk int64) bool {
 		later = chunk>>seqBits > rev
@@ -81,22 +87,44 @@ func (x *index) under(prefix string, visit func(key []byte, chunk int64) bool) {
 	})
 }
 
-// apply notes a change that is in the chunk.
-func (x *index) apply(c change, chunk int64) {
-	var before []byte
-	var was bool
-	if c.Deleted {
-		before, was = x.places.Drop(c.Key)
-		x.dead = append(x.dead, dead{chunk >> seqBits, place{c.Key, chunk}})
-	} else {
-		var value [binary.MaxVarintLen64]byte
-		before, was = x.places.Put(c.Key, appendChunk(value[:0], chunk))
+// placed is a change that is in a chunk.
+type placed struct {
+	change
+	chunk int64
+}
+
+// apply notes the changes of a revision, each of another key.
+func (x *index) apply(list []placed) {
+	slices.SortFunc(list, func(a, b placed) int { return strings.Compare(a.Key, b.Key) })
+	x.puts, x.values = x.puts[:0], x.values[:0]
+	for _, p := range list {
+		if p.Deleted {
+			old, was := x.places.Drop(p.Key)
+			x.dead = append(x.dead, dead{p.chunk >> seqBits, place{p.Key, p.chunk}})
+			x.replaced(p, old, was)
+			continue
+		}
+		from := len(x.values)
+		x.values = appendChunk(x.values, p.chunk)
+		x.puts = append(x.puts, tree.Put[struct{}]{Key: p.Key, Value: x.values[from:len(x.values):len(x.values)]})
 	}
-	x.undo = append(x.undo, undo{c.Key, chunkOf(before), x.leases[c.Key]})
+	x.places.PutAll(x.puts)
+	at := 0
+	for _, p := range list {
+		if !p.Deleted {
+			x.replaced(p, x.puts[at].OldValue, x.puts[at].Replaced)
+			at++
+		}
+	}
+}
+
+// replaced notes what a change took the place of.
+func (x *index) replaced(p placed, old []byte, was bool) {
+	x.undo = append(x.undo, undo{p.Key, chunkOf(old), x.leases[p.Key]})
 	if was {
-		x.dead = append(x.dead, dead{chunk >> seqBits, place{c.Key, chunkOf(before)}})
+		x.dead = append(x.dead, dead{p.chunk >> seqBits, place{p.Key, chunkOf(old)}})
 	}
-	x.setLease(c.Key, c.lease)
+	x.setLease(p.Key, p.lease)
 }
 
 func (x *index) setLease(key string, lease engine.LeaseID) {

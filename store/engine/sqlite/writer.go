@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	moderncsqlite "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -31,6 +32,7 @@ type writing struct {
 	index     *index
 	rev       int64 // newest revision, with those of this transaction
 	batches   []engine.Batch
+	placed    []placed // of the last change
 	dirty     bool
 	forgotten int // dead changes that the transaction compacts
 }
@@ -277,6 +279,7 @@ func (w *writing) change(ops []engine.Op) error {
 	b := engine.Batch{Revision: rev, Changes: make([]engine.Change, 0, len(ops))}
 	id := rev << seqBits
 	var chunk chunkWriter
+	w.placed = slices.Grow(w.placed[:0], len(ops))
 	for _, op := range ops {
 		c := change{engine.Change{Key: op.Key, Value: op.Value, Deleted: op.Delete}, op.Lease}
 		switch {
@@ -295,12 +298,13 @@ func (w *writing) change(ops []engine.Op) error {
 			chunk.reset()
 		}
 		chunk.add(c)
-		w.index.apply(c, id)
+		w.placed = append(w.placed, placed{c, id})
 		b.Changes = append(b.Changes, c.Change)
 	}
 	if len(b.Changes) == 0 {
 		return nil
 	}
+	w.index.apply(w.placed)
 	if err := w.insert(id, chunk.chunk); err != nil {
 		return err
 	}

@@ -1,0 +1,294 @@
+package tree
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Put is an entry on its way into a tree, and what it replaced there.
+type Put[R any] struct {
+	Key   string
+	Value []byte // in a map
+	Ref   R      // in an index
+
+	Replaced bool
+	Old      R
+	OldValue []byte
+}
+
+// Put gives a key of a map a value, and says which it had.
+func (t *Tree[R]) Put(key string, value []byte) (old []byte, had bool) {
+	list := [1]Put[R]{{Key: key, Value: value}}
+	t.PutAll(list[:])
+	return list[0].OldValue, list[0].Replaced
+}
+
+// Set puts an entry into an index and returns the ref that it replaces.
+func (t *Tree[R]) Set(key string, ref R) (old R, replaced bool) {
+	list := [1]Put[R]{{Key: key, Ref: ref}}
+	t.PutAll(list[:])
+	return list[0].Old, list[0].Replaced
+}
+
+// PutAll puts in entries that are in order, each once, and notes what they
+// replaced. Each node that they concern is looked at once.
+func (t *Tree[R]) PutAll(list []Put[R]) {
+	if len(list) == 0 {
+		return
+	}
+	if t.root == nil {
+		t.root = &node[R]{owner: t.owner}
+	}
+	level := t.put(t.root, list)
+	for len(level) > 1 {
+		n := &node[R]{owner: t.owner, children: level}
+		for _, c := range level[1:] {
+			n.bounds = append(n.bounds, t.first(c))
+		}
+		n.count()
+		level = t.divide(n)
+	}
+	t.root = level[0]
+}
+
+// put puts entries below n, and returns the nodes that take its place.
+func (t *Tree[R]) put(n *node[R], list []Put[R]) []*node[R] {
+	switch {
+	case n.children != nil:
+		return t.putInner(n, list)
+	case len(list) == 1:
+		return t.putOne(n, &list[0])
+	case len(list) < manyPuts:
+		return t.putFew(n, list)
+	}
+	return t.merge(n, list)
+}
+
+// manyPuts is from how many entries on a leaf is made anew of all of them.
+const manyPuts = maxEntries / 2
+
+// putFew puts a few entries into a leaf, one after the other.
+func (t *Tree[R]) putFew(n *node[R], list []Put[R]) []*node[R] {
+	if n.owner != t.owner {
+		each := 1
+		if n.size > 0 {
+			each = len(n.leaf)/n.size + 8
+		}
+		n = &node[R]{owner: t.owner, size: n.size, leaf: grown(n.leaf[:len(n.leaf):len(n.leaf)], len(list)*each), refs: roomy(n.refs, len(list))}
+	}
+	nodes, at := []*node[R]{n}, 0
+	for i := range list {
+		for at+1 < len(nodes) && !t.isBelow(&list[i], t.first(nodes[at+1])) {
+			at++
+		}
+		if now := t.putOne(nodes[at], &list[i]); len(now) > 1 {
+			nodes = slices.Insert(nodes, at+1, now[1])
+		}
+	}
+	return nodes
+}
+
+// putInner puts entries below an inner node.
+func (t *Tree[R]) putInner(n *node[R], list []Put[R]) []*node[R] {
+	n = t.own(n)
+	var more [][]*node[R] // that came after each child
+	for i := range n.children {
+		mine := len(list)
+		if i < len(n.bounds) {
+			mine = t.countBelow(list, n.bounds[i])
+		}
+		if mine == 0 {
+			continue
+		}
+		was := n.children[i].size
+		nodes := t.put(n.children[i], list[:mine])
+		n.size += total(nodes) - was
+		n.children[i], list = nodes[0], list[mine:]
+		if len(nodes) > 1 {
+			if more == nil {
+				more = make([][]*node[R], len(n.children))
+			}
+			more[i] = nodes[1:]
+		}
+		if len(list) == 0 {
+			break
+		}
+	}
+	if more == nil {
+		return []*node[R]{n}
+	}
+	children, bounds := n.children, n.bounds
+	n.children, n.bounds = nil, nil
+	for i, c := range children {
+		n.children = append(append(n.children, c), more[i]...)
+		for _, m := range more[i] {
+			n.bounds = append(n.bounds, t.first(m))
+		}
+		if i < len(bounds) {
+			n.bounds = append(n.bounds, bounds[i])
+		}
+	}
+	return t.divide(n)
+}
+
+func total[R any](nodes []*node[R]) int {
+	n := 0
+	for _, c := range nodes {
+		n += c.size
+	}
+	return n
+}
+
+// countBelow is how many of the entries are below a bound.
+func (t *Tree[R]) countBelow(list []Put[R], b bound) int {
+	if !t.isBelow(&list[0], b) {
+		return 0
+	}
+	return 1 + sort.Search(len(list)-1, func(i int) bool { return !t.isBelow(&list[i+1], b) })
+}
+
+func (t *Tree[R]) isBelow(p *Put[R], b bound) bool {
+	c := strings.Compare(p.Key, b.key)
+	if c == 0 && t.tie != nil {
+		c = strings.Compare(t.tie(p.Ref), b.tie)
+	}
+	return c < 0
+}
+
+// divide makes several nodes of an inner node that has too many children.
+func (t *Tree[R]) divide(n *node[R]) []*node[R] {
+	if len(n.children) <= maxChildren {
+		return []*node[R]{n}
+	}
+	var out []*node[R]
+	for _, p := range portions(len(n.children), maxChildren) {
+		part := &node[R]{owner: t.owner, children: slices.Clone(n.children[p[0]:p[1]]), bounds: slices.Clone(n.bounds[p[0] : p[1]-1])}
+		part.count()
+		out = append(out, part)
+	}
+	return out
+}
+
+// portions divides n into equal parts that leave a node some room.
+func portions(n, most int) [][2]int {
+	most = full(most)
+	parts := (n + most - 1) / most
+	out := make([][2]int, parts)
+	for i := range out {
+		out[i] = [2]int{i * n / parts, (i + 1) * n / parts}
+	}
+	return out
+}
+
+// putOne puts one entry into a leaf.
+func (t *Tree[R]) putOne(n *node[R], p *Put[R]) []*node[R] {
+	tie := ""
+	if t.tie != nil {
+		tie = t.tie(p.Ref)
+	}
+	s := t.find(n, p.Key, tie)
+	if s.found {
+		n = t.own(n)
+		p.Replaced, p.Old, n.refs[s.index] = true, n.refs[s.index], p.Ref
+		if t.valued {
+			p.OldValue = slices.Clone(itemAt(n.leaf, s.at, true).value)
+			n.leaf = replace(n.leaf, s, p.Value)
+		}
+		return []*node[R]{n}
+	}
+	e := entry{p.Key, p.Value}
+	if n.owner == t.owner {
+		n.leaf = insert(n.leaf, s, e, t.valued)
+		n.refs = inserted(n.refs, s.index, p.Ref)
+	} else {
+		n = &node[R]{owner: t.owner, leaf: insertCopy(n.leaf, s, e, t.valued), refs: insertedCopy(n.refs, s.index, p.Ref)}
+	}
+	n.size = len(n.refs)
+	if n.size > maxEntries {
+		return []*node[R]{n, t.split(n, s.index == n.size-1)}
+	}
+	return []*node[R]{n}
+}
+
+// insertedCopy is a copy that has e at position i.
+func insertedCopy[E any](list []E, i int, e E) []E {
+	out := make([]E, 0, len(list)+1)
+	return append(append(append(out, list[:i]...), e), list[i:]...)
+}
+
+// merged is an entry of a leaf in the making.
+type merged[R any] struct {
+	key, value []byte
+	ref        R
+}
+
+// merge puts entries into a leaf, and makes new leaves of all of it.
+func (t *Tree[R]) merge(n *node[R], list []Put[R]) []*node[R] {
+	all := make([]merged[R], 0, len(n.refs)+len(list))
+	keys := make([]byte, 0, 4096)
+	take := func(key []byte, value []byte, ref R) {
+		from := len(keys)
+		keys = append(keys, key...)
+		all = append(all, merged[R]{keys[from:len(keys):len(keys)], value, ref})
+	}
+	var key, next []byte
+	j := 0
+	for i, at := 0, 0; i < len(n.refs); i++ {
+		it := itemAt(n.leaf, at, t.valued)
+		key, at = append(key[:it.shared], it.rest...), it.end
+		c := 1
+		for ; j < len(list) && c > 0; j++ {
+			p := &list[j]
+			next = append(next[:0], p.Key...)
+			if c = t.compare(key, n.refs[i], next, p.Ref); c < 0 {
+				break
+			}
+			if c == 0 {
+				p.Replaced, p.Old, p.OldValue = true, n.refs[i], slices.Clone(it.value)
+			}
+			take(next, p.Value, p.Ref)
+		}
+		if c != 0 {
+			take(key, it.value, n.refs[i])
+		}
+	}
+	for _, p := range list[j:] {
+		take([]byte(p.Key), p.Value, p.Ref)
+	}
+	return t.leaves(all)
+}
+
+// compare compares two entries.
+func (t *Tree[R]) compare(a []byte, r R, b []byte, s R) int {
+	if c := bytes.Compare(a, b); c != 0 || t.tie == nil {
+		return c
+	}
+	return strings.Compare(t.tie(r), t.tie(s))
+}
+
+// leaves are new leaves with the entries.
+func (t *Tree[R]) leaves(all []merged[R]) []*node[R] {
+	parts := [][2]int{{0, len(all)}}
+	if len(all) > maxEntries {
+		parts = portions(len(all), maxEntries)
+	}
+	var out []*node[R]
+	var buf []byte
+	for _, p := range parts {
+		n := &node[R]{owner: t.owner, size: p[1] - p[0], refs: make([]R, 0, p[1]-p[0]+1)}
+		var before []byte
+		buf = buf[:0]
+		for _, e := range all[p[0]:p[1]] {
+			it := item{shared: alike(before, string(e.key)), value: e.value}
+			it.rest = e.key[it.shared:]
+			buf = it.append(buf, t.valued)
+			n.refs, before = append(n.refs, e.ref), e.key
+		}
+		n.leaf = append(make([]byte, 0, len(buf)+cmp.Or(len(buf)/16, 8)), buf...)
+		out = append(out, n)
+	}
+	return out
+}
