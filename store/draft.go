@@ -140,7 +140,7 @@ func (e *edit) take(id string, kv engine.KV) (changed, error) {
 	var val any
 	var err error
 	if kv.Value != nil {
-		if c.new, val, err = e.spec.newRow(kv.Value, e.new); err != nil {
+		if c.new, val, err = e.spec.newRow(string(kv.Value), e.new); err != nil {
 			return c, err
 		}
 		c.new.mod = kv.Mod

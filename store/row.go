@@ -50,13 +50,12 @@ func (t *tableSpec) scratch() any {
 	return nil
 }
 
-// newRow makes a row of what the engine keeps, and its value, for the indexes:
-// into, where that is not nil. It keeps nothing of code.
-func (t *tableSpec) newRow(code []byte, into any) (*row, any, error) {
+// newRow makes a row of its code, which the row keeps, and its value, for the
+// indexes: into, where that is not nil.
+func (t *tableSpec) newRow(text string, into any) (*row, any, error) {
 	if into == nil {
 		into = t.coder.New()
 	}
-	text := string(code)
 	if err := t.coder.Read(text, into); err != nil {
 		return nil, nil, err
 	}

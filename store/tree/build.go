@@ -12,7 +12,8 @@ type Builder[R any] struct {
 // full is how many of so many parts a node has, so that there is some room in it.
 func full(most int) int { return most * 7 / 8 }
 
-// Into fills a tree that is empty.
+// Into fills a tree that is empty. Several builders may fill parts of it beside
+// each other: see [Builder.Append].
 func (t *Tree[R]) Into() *Builder[R] { return &Builder[R]{tree: t} }
 
 // Add adds the next entry; value is nil in a tree whose entries have none. It
@@ -39,6 +40,14 @@ func (b *Builder[R]) flush() {
 		owner: b.tree.owner, size: len(b.refs), leaf: append(make([]byte, 0, len(b.leaf)), b.leaf...), refs: roomy(b.refs, 0),
 	})
 	b.leaf, b.refs = b.leaf[:0], b.refs[:0]
+}
+
+// Append adds all that was added to another builder of the tree, which comes after
+// all that is here.
+func (b *Builder[R]) Append(other *Builder[R]) {
+	b.flush()
+	other.flush()
+	b.level = append(b.level, other.level...)
 }
 
 // Tree is the tree of all that was added.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -364,6 +365,40 @@ func TestOrderOfTexts(t *testing.T) {
 			t.Fatalf("got %v, want %v, of %q", got, want, texts)
 		}
 	})
+}
+
+// That is so also for many texts, which are sorted in other ways.
+func TestOrderOfManyTexts(t *testing.T) {
+	const n = 20_000
+	r := rand.New(rand.NewPCG(1, 2))
+	for name, text := range map[string]func(i int) string{
+		"all different":        func(int) string { return fmt.Sprintf("/c/ip/network/%016x", r.Uint64()) },
+		"numbers":              func(i int) string { return fmt.Sprint(i * 7919 % n) },
+		"a few":                func(int) string { return fmt.Sprint("network ", r.IntN(100)) },
+		"one":                  func(int) string { return "default" },
+		"short and with zeros": func(int) string { return strings.Repeat("\x00", r.IntN(12)) + strings.Repeat("a", r.IntN(3)) },
+		"in order":             func(i int) string { return fmt.Sprintf("%08d", i) },
+	} {
+		texts := make([]string, n)
+		want := make([]uint32, n)
+		for i := range texts {
+			texts[i], want[i] = text(i), uint32(i)
+		}
+		slices.SortStableFunc(want, func(a, b uint32) int { return strings.Compare(texts[a], texts[b]) })
+		if got := Order(n, func(i uint32) string { return texts[i] }); !slices.Equal(got, want) {
+			t.Errorf("%s: not in order", name)
+		}
+	}
+}
+
+func BenchmarkOrder(b *testing.B) {
+	texts := make([]string, 1_000_000)
+	for i := range texts {
+		texts[i] = fmt.Sprintf("/c/mac/%08x-0000-4000-8000-000000000000/fa:16:3e:%06x", i%1000*2654435761, i*7919%1_000_003)
+	}
+	for b.Loop() {
+		Order(len(texts), func(i uint32) string { return texts[i] })
+	}
 }
 
 func BenchmarkPut(b *testing.B) {

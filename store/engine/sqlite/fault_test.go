@@ -200,7 +200,6 @@ func TestWaitingTransactionsShareACommit(t *testing.T) {
 	if err := e.open(t.Context(), filepath.Join(t.TempDir(), "db")); err != nil {
 		t.Fatal(err)
 	}
-	e.index = e.recalled.newIndex() // the writer's work, which does not run here
 	const waiting = 100
 	answers := make(chan int64, waiting)
 	for i := range waiting {

@@ -5,9 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime"
 	"slices"
+	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,11 +22,22 @@ type chunk struct {
 	changes []byte
 }
 
-// changeLog is chunks that were read, in the order of the log, and where each
-// change in them is, in the order of the keys and, of a key, of the revisions.
+// changeLog is chunks that were read, in the order of the log, and what is in them
+// by the beginnings of the keys.
 type changeLog struct {
 	chunks []chunk
-	sorted []ref
+	parts  []*part
+	index  *index // made on the way, where it is wanted
+}
+
+// part is the changes of keys that begin alike.
+type part struct {
+	head   string
+	refs   []ref // in the order of the keys and, of a key, of the revisions
+	living []ref // the last of each key that is not deleted
+	dead   []dead
+	leases map[string]engine.LeaseID
+	places *tree.Builder[struct{}]
 }
 
 // ref is where a change is.
@@ -46,60 +58,80 @@ func (l *changeLog) key(r ref) string {
 }
 
 // readLog reads all changes that are kept, up to the revision. Each connection
-// reads a part of it.
-func readLog(ctx context.Context, conns []*sql.Conn, rev int64) (*changeLog, error) {
-	bounds, err := parts(ctx, conns[0], len(conns), (rev+1)<<seqBits)
+// reads a part of it. The index, which is of the newest revision, is made on the
+// way where it is given.
+func readLog(ctx context.Context, conns []*sql.Conn, rev int64, x *index) (*changeLog, error) {
+	pieces, err := ranges(ctx, conns[0], (rev+1)<<seqBits)
 	if err != nil {
 		return nil, err
 	}
-	read := make([][]chunk, len(conns))
-	var group errgroup.Group
-	for i, c := range conns {
-		group.Go(func() (err error) {
-			read[i], err = readChunks(ctx, c, bounds[i], bounds[i+1])
-			return err
+	var next atomic.Int64
+	var readers errgroup.Group
+	for _, c := range conns {
+		readers.Go(func() error {
+			for i := next.Add(1) - 1; int(i) < len(pieces); i = next.Add(1) - 1 {
+				if err := pieces[i].read(ctx, c); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
+	if err := readers.Wait(); err != nil {
 		return nil, err
 	}
-	l := &changeLog{chunks: slices.Concat(read...)}
-	l.sorted, err = l.inOrder()
-	return l, err
+	n := 0
+	for _, p := range pieces {
+		n += len(p.chunks)
+	}
+	l := &changeLog{chunks: make([]chunk, 0, n), index: x}
+	for _, p := range pieces {
+		l.chunks = append(l.chunks, p.chunks...)
+	}
+	return l, l.inOrder()
 }
 
-// parts divides the log into so many parts with about as many revisions each.
-func parts(ctx context.Context, c *sql.Conn, n int, end int64) ([]int64, error) {
+// span is some revisions of the log.
+type span struct {
+	from, to int64 // numbers of chunks
+	chunks   []chunk
+}
+
+// spans is how many are read, one after the other by whoever is free: nobody
+// knows how much is in each.
+const spans = 1024
+
+// ranges divides the log, up to a chunk, into spans of as many revisions each.
+func ranges(ctx context.Context, c *sql.Conn, end int64) ([]*span, error) {
 	var first sql.NullInt64
 	if err := c.QueryRowContext(ctx, `SELECT min(id) FROM log`).Scan(&first); err != nil {
 		return nil, err
 	}
-	bounds := make([]int64, n+1)
-	for i := range bounds {
-		bounds[i] = first.Int64 + (end-first.Int64)/int64(n)*int64(i)
+	each := max((end-first.Int64)>>seqBits/spans, 1) << seqBits
+	var list []*span
+	for from := first.Int64 >> seqBits << seqBits; from < end; from += each {
+		list = append(list, &span{from: from, to: min(from+each, end)})
 	}
-	bounds[n] = max(end, first.Int64)
-	return bounds, nil
+	return list, nil
 }
 
-func readChunks(ctx context.Context, c *sql.Conn, from, to int64) ([]chunk, error) {
-	rows, err := c.QueryContext(ctx, `SELECT id, changes FROM log WHERE id >= ? AND id < ? ORDER BY id`, from, to)
+func (s *span) read(ctx context.Context, c *sql.Conn) error {
+	rows, err := c.QueryContext(ctx, `SELECT id, changes FROM log WHERE id >= ? AND id < ? ORDER BY id`, s.from, s.to)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var chunks []chunk
 	for rows.Next() {
 		var id int64
 		// The driver makes new bytes for each blob; copying them would take as long
 		// as reading them. TestBlobsAreNotUsedAgain holds the driver to it.
 		var blob sql.RawBytes
 		if err := rows.Scan(&id, &blob); err != nil {
-			return nil, err
+			return err
 		}
-		chunks = append(chunks, chunk{id, blob})
+		s.chunks = append(s.chunks, chunk{id, blob})
 	}
-	return chunks, rows.Err()
+	return rows.Err()
 }
 
 // keyHead is how much of the beginnings of keys tells groups of them apart that
@@ -111,7 +143,7 @@ const chunksOfPiece = 512
 
 // inOrder takes the chunks apart and sorts what is in them. All processors take
 // part.
-func (l *changeLog) inOrder() ([]ref, error) {
+func (l *changeLog) inOrder() error {
 	pieces := make([]map[string][]ref, (len(l.chunks)+chunksOfPiece-1)/chunksOfPiece)
 	var workers errgroup.Group
 	workers.SetLimit(runtime.GOMAXPROCS(0))
@@ -122,27 +154,41 @@ func (l *changeLog) inOrder() ([]ref, error) {
 		})
 	}
 	if err := workers.Wait(); err != nil {
-		return nil, err
+		return err
 	}
-	heads, all := map[string]int{}, 0
+	sizes := map[string]int{}
 	for _, piece := range pieces {
 		for head, refs := range piece {
-			heads[head], all = heads[head]+len(refs), all+len(refs)
+			sizes[head] += len(refs)
 		}
 	}
-	sorted, next := make([]ref, all), 0
-	for _, head := range slices.Sorted(maps.Keys(heads)) {
-		part := sorted[next : next : next+heads[head]]
-		next += heads[head]
+	for head, size := range sizes {
+		l.parts = append(l.parts, &part{head: head, refs: make([]ref, 0, size)})
+	}
+	slices.SortFunc(l.parts, func(a, b *part) int { return strings.Compare(a.head, b.head) })
+	next := make(chan *part, len(l.parts))
+	for _, p := range l.parts {
+		next <- p
+	}
+	close(next)
+	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() error {
-			for _, piece := range pieces {
-				part = append(part, piece[head]...)
+			var sorter tree.Sorter
+			for p := range next {
+				for _, piece := range pieces {
+					p.refs = append(p.refs, piece[p.head]...)
+				}
+				l.sort(p, &sorter)
+				l.settle(p)
 			}
-			l.sort(part)
 			return nil
 		})
 	}
-	return sorted, workers.Wait()
+	_ = workers.Wait() // none of these fails
+	if l.index != nil {
+		l.index.take(l.parts)
+	}
+	return nil
 }
 
 // apart finds the changes in some of the chunks, by the beginnings of their keys.
@@ -151,7 +197,12 @@ func (l *changeLog) apart(from, to int) (map[string][]ref, error) {
 	for i := from; i < to; i++ {
 		err := changesOf(l.chunks[i].changes, func(at int, c change) {
 			head := c.Key[:min(keyHead, len(c.Key))]
-			refs[head] = append(refs[head], ref{uint32(i), uint32(at)})
+			of, known := refs[head]
+			if !known {
+				of = make([]ref, 0, to-from)
+				head = strings.Clone(head)
+			}
+			refs[head] = append(of, ref{uint32(i), uint32(at)})
 		})
 		if err != nil {
 			return nil, fmt.Errorf("chunk %d: %w", l.chunks[i].id, err)
@@ -161,65 +212,81 @@ func (l *changeLog) apart(from, to int) (map[string][]ref, error) {
 }
 
 // sort brings changes, which are in the order of the log, into that of the keys.
-func (l *changeLog) sort(refs []ref) {
-	order := tree.Order(len(refs), func(i uint32) string { return l.key(refs[i]) })
-	unsorted := slices.Clone(refs)
-	for i, at := range order {
-		refs[i] = unsorted[at]
+func (l *changeLog) sort(p *part, sorter *tree.Sorter) {
+	unsorted := p.refs
+	p.refs = make([]ref, len(unsorted))
+	for i, at := range sorter.Order(len(unsorted), func(i uint32) string { return l.key(unsorted[i]) }) {
+		p.refs[i] = unsorted[at]
 	}
 }
 
-// living is the last change of each key that is not deleted.
-func (l *changeLog) living() []ref {
-	out := make([]ref, 0, len(l.sorted))
-	for i, r := range l.sorted {
-		if l.isLast(i) && l.chunks[r.chunk].changes[r.at]&flagDeleted == 0 {
-			out = append(out, r)
+// settle finds out which of the changes count.
+func (l *changeLog) settle(p *part) {
+	p.living = make([]ref, 0, len(p.refs))
+	if l.index != nil {
+		p.leases, p.places = map[string]engine.LeaseID{}, l.index.places.Into()
+	}
+	var value []byte
+	key := ""
+	for i, r := range p.refs {
+		if i == 0 {
+			key = l.key(r)
 		}
+		at, next, last := place{key, l.chunks[r.chunk].id}, "", true
+		if i+1 < len(p.refs) {
+			next = l.key(p.refs[i+1])
+			last = next != key
+		}
+		deleted := l.chunks[r.chunk].changes[r.at]&flagDeleted != 0
+		if !last {
+			p.dead = append(p.dead, dead{l.mod(p.refs[i+1]), at.copy()})
+		}
+		if deleted {
+			p.dead = append(p.dead, dead{l.mod(r), at.copy()})
+		} else if last {
+			p.living = append(p.living, r)
+			if p.places != nil {
+				value = appendChunk(value[:0], at.chunk)
+				p.places.Add(key, value, struct{}{})
+				if lease := l.change(r).lease; lease != 0 {
+					p.leases[key] = lease
+				}
+			}
+		}
+		key = next
 	}
-	return out
-}
-
-// isLast reports whether no later change of the key follows.
-func (l *changeLog) isLast(i int) bool {
-	return i+1 == len(l.sorted) || l.key(l.sorted[i+1]) != l.key(l.sorted[i])
 }
 
 func (l *changeLog) mod(r ref) int64 { return l.chunks[r.chunk].id >> seqBits }
 
 // list is the living keys.
 func (l *changeLog) list() engine.List {
-	living := l.living()
-	return engine.NewList(len(living), func(i int) engine.KV {
+	n := 0
+	for _, p := range l.parts {
+		n += len(p.living)
+	}
+	living := make([]ref, 0, n)
+	for _, p := range l.parts {
+		living = append(living, p.living...)
+	}
+	return engine.NewList(n, func(i int) engine.KV {
 		c := l.change(living[i])
 		return engine.KV{Key: c.Key, Value: c.Value, Mod: l.mod(living[i])}
 	})
 }
 
-// newIndex is the index of the whole log.
-func (l *changeLog) newIndex() *index {
-	x := newIndex()
+// take makes the index of the parts of a whole log.
+func (x *index) take(parts []*part) {
 	b := x.places.Into()
-	var value []byte
-	for i, r := range l.sorted {
-		at := place{l.key(r), l.chunks[r.chunk].id}
-		deleted, last := l.chunks[r.chunk].changes[r.at]&flagDeleted != 0, l.isLast(i)
-		if !last {
-			x.dead = append(x.dead, dead{l.mod(l.sorted[i+1]), at.copy()})
+	for _, p := range parts {
+		b.Append(p.places)
+		for key, lease := range p.leases {
+			x.setLease(key, lease)
 		}
-		if deleted {
-			x.dead = append(x.dead, dead{l.mod(r), at.copy()})
-		} else if last {
-			value = appendChunk(value[:0], at.chunk)
-			b.Add(at.key, value, struct{}{})
-			if lease := l.change(r).lease; lease != 0 {
-				x.setLease(at.key, lease)
-			}
-		}
+		x.dead = append(x.dead, p.dead...)
 	}
 	slices.SortStableFunc(x.dead, func(a, b dead) int { return int(a.since - b.since) })
 	x.places = b.Tree()
-	return x
 }
 
 // closeAll gives connections back.

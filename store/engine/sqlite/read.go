@@ -68,7 +68,7 @@ func (e *Engine) Range(ctx context.Context, prefix string, at int64) (engine.Lis
 			if rev, err = e.readable(ctx, c, at); err != nil {
 				return err
 			}
-			l, err := readLog(ctx, []*sql.Conn{c}, rev)
+			l, err := readLog(ctx, []*sql.Conn{c}, rev, nil)
 			if err != nil {
 				return err
 			}

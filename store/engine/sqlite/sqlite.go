@@ -41,15 +41,14 @@ type Engine struct {
 	history  history
 	leases   leases
 
-	lock     *os.File // held while open, so that no second server writes
-	readers  *sql.DB  // nil in memory: then reads use the writer's connection
-	db       *sql.DB  // has one connection: conn
-	connMu   sync.Mutex
-	conn     *sql.Conn
-	stmts    statements
-	index    *index
-	recalled *changeLog   // what the index is made of, by the writer before its first commit
-	first    *engine.List // all that lives, as it was read at the start; nil soon after
+	lock    *os.File // held while open, so that no second server writes
+	readers *sql.DB  // nil in memory: then reads use the writer's connection
+	db      *sql.DB  // has one connection: conn
+	connMu  sync.Mutex
+	conn    *sql.Conn
+	stmts   statements
+	index   *index
+	first   *engine.List // all that lives, as it was read at the start; nil soon after
 
 	stop     chan struct{} // closed by Close
 	finished chan struct{} // closed by the writer
@@ -160,14 +159,14 @@ func (e *Engine) recall(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := readLog(ctx, conns, rev)
+	e.index = newIndex()
+	l, err := readLog(ctx, conns, rev, e.index)
 	if e.readers != nil {
 		err = errors.Join(err, closeAll(conns))
 	}
 	if err != nil {
 		return err
 	}
-	e.recalled = l
 	all := l.list()
 	e.first = &all
 	e.history.init(rev, compacted)

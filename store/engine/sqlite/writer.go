@@ -122,11 +122,9 @@ func (e *Engine) Txn(ctx context.Context, compares []engine.Compare, then []engi
 	return r.rev, r.ok, nil
 }
 
-// write is the one goroutine that changes the database. It makes the index first,
-// while others load what they keep of the database.
+// write is the one goroutine that changes the database.
 func (e *Engine) write() {
 	defer close(e.finished)
-	e.index, e.recalled = e.recalled.newIndex(), nil
 	for {
 		select {
 		case <-e.stop:
