@@ -216,7 +216,13 @@ func (l *loading) index(ix *indexSpec, sorter *tree.Sorter) *rows {
 		}
 		return b.Tree()
 	}
-	all := f.more
+	ones := 0
+	for _, n := range f.count {
+		if n == 1 {
+			ones++
+		}
+	}
+	all := slices.Grow(f.more, ones)
 	for at, n := range f.count {
 		if n == 1 {
 			all = append(all, placed{f.key[at], at})

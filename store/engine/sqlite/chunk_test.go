@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"neutrino/store/engine"
@@ -142,6 +145,37 @@ func chunksIn(ctx context.Context, t *testing.T, e *Engine) []chunk {
 		t.Fatal(err)
 	}
 	return s.chunks
+}
+
+// A disk that fails under a mapped file is an error, not the end of the program;
+// any other panic is none of its business.
+func TestAMappedFileThatFailsIsAnError(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "mapped"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(4096); err != nil {
+		t.Fatal(err)
+	}
+	mem, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Munmap(mem) }()
+	if err := f.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	sum := byte(0)
+	if err := guarded(func() error { sum = mem[100]; return nil }); !errors.Is(err, engine.ErrUnavailable) {
+		t.Errorf("read %d, %v", sum, err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a panic was taken for a disk that fails")
+		}
+	}()
+	_ = guarded(func() error { panic("another") })
 }
 
 // A look at a few keys reads these, not the whole log: the readiness of a server

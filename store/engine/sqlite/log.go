@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -70,7 +71,7 @@ func readLog(ctx context.Context, conns []*sql.Conn, rev int64, x *index) (*chan
 	for _, c := range conns {
 		readers.Go(func() error {
 			for i := next.Add(1) - 1; int(i) < len(pieces); i = next.Add(1) - 1 {
-				if err := pieces[i].read(ctx, c); err != nil {
+				if err := guarded(func() error { return pieces[i].read(ctx, c) }); err != nil {
 					return err
 				}
 			}
@@ -89,6 +90,22 @@ func readLog(ctx context.Context, conns []*sql.Conn, rev int64, x *index) (*chan
 		l.chunks = append(l.chunks, p.chunks...)
 	}
 	return l, l.inOrder()
+}
+
+// guarded reads what may be mapped into memory: there a disk that fails is a fault,
+// which would end the program.
+func guarded(read func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case interface{ Addr() uintptr }: // runtime/debug.SetPanicOnFault
+			err = fmt.Errorf("%w: the file cannot be read: %v", engine.ErrUnavailable, p)
+		default:
+			panic(p)
+		}
+	}()
+	return read()
 }
 
 // span is some revisions of the log.

@@ -111,7 +111,7 @@ func (e *Engine) open(ctx context.Context, path string) error {
 		}
 	}
 	var err error
-	if e.db, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)")); err != nil {
+	if e.db, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)", "cache_size(-32768)")); err != nil {
 		return err
 	}
 	e.db.SetMaxOpenConns(1)
@@ -145,25 +145,18 @@ func (e *Engine) open(ctx context.Context, path string) error {
 		e.readers.SetMaxOpenConns(maxReaders)
 		e.readers.SetMaxIdleConns(maxReaders)
 	}
-	return e.recall(ctx)
+	return e.recall(ctx, path)
 }
 
 // recall reads what the engine keeps in memory: the newest revision, the
 // compacted one, the index and the leases.
-func (e *Engine) recall(ctx context.Context) error {
+func (e *Engine) recall(ctx context.Context, path string) error {
 	var rev, compacted int64
 	if err := e.conn.QueryRowContext(ctx, bounds).Scan(&rev, &compacted); err != nil {
 		return err
 	}
-	conns, err := e.loaders(ctx)
-	if err != nil {
-		return err
-	}
 	e.index = newIndex()
-	l, err := readLog(ctx, conns, rev, e.index)
-	if e.readers != nil {
-		err = errors.Join(err, closeAll(conns))
-	}
+	l, err := e.readAll(ctx, path, rev)
 	if err != nil {
 		return err
 	}
@@ -176,26 +169,36 @@ func (e *Engine) recall(ctx context.Context) error {
 	return e.leases.load(ctx, e.conn)
 }
 
-// loaders are the connections that read the log at the start: one for each
-// processor, where the file is not in memory. Nobody writes meanwhile.
-func (e *Engine) loaders(ctx context.Context) ([]*sql.Conn, error) {
-	if e.readers == nil {
-		return []*sql.Conn{e.conn}, nil
+// readAll reads the log with a connection for each processor, into which the file
+// is mapped: it is read once and from one end to the other. Nobody writes
+// meanwhile. A file in memory has one connection only.
+func (e *Engine) readAll(ctx context.Context, path string, rev int64) (l *changeLog, err error) {
+	if path == Memory {
+		return readLog(ctx, []*sql.Conn{e.conn}, rev, e.index)
 	}
+	db, err := sql.Open("sqlite", dsn(path, "query_only(1)", mapped))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
 	var conns []*sql.Conn
-	for range min(runtime.GOMAXPROCS(0), maxReaders) {
-		c, err := e.readers.Conn(ctx)
+	defer func() { err = errors.Join(err, closeAll(conns)) }()
+	for range runtime.GOMAXPROCS(0) {
+		c, err := db.Conn(ctx)
 		if err != nil {
-			return nil, errors.Join(err, closeAll(conns))
+			return nil, err
 		}
 		conns = append(conns, c)
 	}
-	return conns, nil
+	return readLog(ctx, conns, rev, e.index)
 }
 
-func dsn(path, pragma string) string {
-	v := url.Values{"_pragma": {"busy_timeout(2000)", "journal_mode(WAL)", pragma,
-		"wal_autocheckpoint(20000)", "journal_size_limit(67108864)", "cache_size(-32768)"}}
+// mapped is the most of a file that SQLite can map into memory.
+const mapped = "mmap_size(2147418112)"
+
+func dsn(path string, pragmas ...string) string {
+	v := url.Values{"_pragma": append(pragmas, "busy_timeout(2000)", "journal_mode(WAL)",
+		"wal_autocheckpoint(20000)", "journal_size_limit(67108864)")}
 	if path == Memory {
 		v["_pragma"] = nil
 		return "file::memory:?" + v.Encode()
