@@ -140,7 +140,10 @@ type call struct {
 
 // view is the newest state, as the caller sees it.
 func (c *call) view() view {
-	return view{Reader: c.api.db.Snapshot(), caller: c.caller, judge: c.judge, now: time.Now().UTC()}
+	return view{
+		Reader: c.api.db.Snapshot(), caller: c.caller, judge: c.judge, now: time.Now().UTC(),
+		networks: map[neutrino.ID]*neutrino.Network{},
+	}
 }
 
 // inside is the state within a transaction, as the caller sees it.

@@ -76,7 +76,7 @@ func unwrapMany(body wire.Object, one, many string) ([]wire.Object, error) {
 
 // fold leaves one name alone of those that an attribute has (api.md section 1.5).
 func (k *kind[T]) fold(o wire.Object) (wire.Object, error) {
-	for other, name := range k.otherNames() {
+	for other, name := range k.others {
 		value, ok := o[other]
 		if !ok {
 			continue
@@ -166,6 +166,9 @@ func (k *kind[T]) decode(v verb, raw wire.Object) (*request[T], error) {
 
 // decodeAsides reads the values that the noun has no fields for.
 func (k *kind[T]) decodeAsides(raw wire.Object, req *request[T]) error {
+	if len(k.asides) == 0 {
+		return nil
+	}
 	req.asides = map[string]any{}
 	for name, into := range k.asides {
 		p := into()

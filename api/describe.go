@@ -74,7 +74,7 @@ func (k *kind[T]) describe() *openapi.Resource {
 			out.Schema = form
 		}
 		r.Attributes = append(r.Attributes, out)
-		for other, name := range k.otherNames() {
+		for other, name := range k.others {
 			if name == a.Name {
 				out.Name, out.Required = other, false
 				r.Attributes = append(r.Attributes, out)

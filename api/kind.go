@@ -55,6 +55,9 @@ type view struct {
 	caller intent.Caller
 	judge  judge
 	now    time.Time
+	// networks are those that the answer has asked for; nil where they can change
+	// meanwhile.
+	networks map[neutrino.ID]*neutrino.Network
 }
 
 // judge is the policy, and what it says to the caller.
@@ -65,7 +68,14 @@ type judge struct {
 
 // network is the network of the id, whether the caller sees it or not.
 func (v view) network(id neutrino.ID) (*neutrino.Network, bool) {
-	return store.Peek(v.Reader, store.Networks, id)
+	if n := v.networks[id]; n != nil {
+		return n, true
+	}
+	n, ok := store.Peek(v.Reader, store.Networks, id)
+	if ok && v.networks != nil {
+		v.networks[id] = n
+	}
+	return n, ok
 }
 
 // kind is a resource whose objects are nouns of type T. A nil function means
@@ -123,6 +133,10 @@ type kind[T any] struct {
 
 	attrs   *wire.Attributes
 	columns []column[T]
+	// others are the second names of attributes, rules what the policy's rules on
+	// each attribute of the list are called: both are asked for with each object.
+	others map[string]string
+	rules  map[verb][]string
 }
 
 // member answers /v2.0/<path>/<id>/<member>/<rest>.
@@ -153,8 +167,12 @@ func (k kind[T]) ready() *kind[T] {
 	if k.key == nil {
 		k.key = k.table.ID
 	}
-	k.attrs = wire.AttributesOf[T]()
+	k.attrs, k.others = wire.AttributesOf[T](), k.otherNames()
+	k.rules = map[verb][]string{}
 	for _, a := range k.attrs.List {
+		for _, v := range []verb{post, put} {
+			k.rules[v] = append(k.rules[v], v.prefix()+k.ruleName()+":"+a.Name)
+		}
 		col := column[T]{name: a.Name, write: func(b []byte, _ view, row *T) []byte {
 			return a.Append(b, row)
 		}}
@@ -162,7 +180,7 @@ func (k kind[T]) ready() *kind[T] {
 			col.write, col.has = k.computed[i].write, k.computed[i].has
 		}
 		k.columns = append(k.columns, col)
-		for alias, name := range k.otherNames() {
+		for alias, name := range k.others {
 			if name == a.Name {
 				other := col
 				other.name = alias
@@ -192,7 +210,7 @@ func (k *kind[T]) otherNames() map[string]string {
 
 // attribute is the one that a client calls so, nil for none.
 func (k *kind[T]) attribute(name string) *wire.Attribute {
-	if a, ok := k.otherNames()[name]; ok {
+	if a, ok := k.others[name]; ok {
 		name = a
 	}
 	return k.attrs.ByName[name]

@@ -140,20 +140,25 @@ func (k *kind[T]) permitCreate(v view, req *request[T]) error {
 // 1.9): else an attribute could be reset to its default (failures.md, S14).
 func (k *kind[T]) permitAttributes(v view, t target[T], req *request[T]) error {
 	rule := req.verb.prefix() + k.ruleName()
-	for _, a := range k.attrs.List {
+	check := func(own string) error {
+		if v.judge.Has(own) && !v.judge.Allows(own, t) {
+			return forbidden("(rule:" + rule + " and rule:" + own + ")")
+		}
+		return nil
+	}
+	for i, a := range k.attrs.List {
 		if !req.set[a.Name] || req.verb == post && a.IsUnset(&req.noun) {
 			continue
 		}
-		names := []string{a.Name}
-		for _, inner := range req.inner {
-			if strings.HasPrefix(inner, a.Name+":") {
-				names = append(names, inner)
-			}
+		if err := check(k.rules[req.verb][i]); err != nil {
+			return err
 		}
-		for _, name := range names {
-			own := rule + ":" + name
-			if v.judge.Has(own) && !v.judge.Allows(own, t) {
-				return forbidden("(rule:" + rule + " and rule:" + own + ")")
+		for _, inner := range req.inner {
+			if part, ok := strings.CutPrefix(inner, a.Name); !ok || part[0] != ':' {
+				continue
+			}
+			if err := check(rule + ":" + inner); err != nil {
+				return err
 			}
 		}
 	}

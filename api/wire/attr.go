@@ -9,15 +9,16 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"neutrino"
 )
 
 // Attribute is one attribute of a resource: what its struct tag says.
 type Attribute struct {
-	Name string
-	path []int        // the field, for reflection
-	Type reflect.Type // of the field
+	Name   string
+	offset uintptr      // of the field in the noun
+	Type   reflect.Type // of the field
 
 	Post, Put    bool // may be sent with the verb; who may, the policy says
 	Filter, Sort bool
@@ -44,16 +45,16 @@ type Attributes struct {
 // understand: that is a defect of the program, and every start finds it.
 func AttributesOf[T any]() *Attributes {
 	t := &Attributes{ByName: map[string]*Attribute{}}
-	t.read(reflect.TypeFor[T](), nil)
+	t.read(reflect.TypeFor[T](), 0)
 	return t
 }
 
-func (t *Attributes) read(typ reflect.Type, prefix []int) {
+// read reads the tags of a struct that begins at the offset in the noun.
+func (t *Attributes) read(typ reflect.Type, offset uintptr) {
 	for i := range typ.NumField() {
 		f := typ.Field(i)
-		path := append(append([]int(nil), prefix...), i)
 		if f.Anonymous {
-			t.read(f.Type, path)
+			t.read(f.Type, offset+f.Offset)
 			continue
 		}
 		tag, ok := f.Tag.Lookup("api")
@@ -64,7 +65,7 @@ func (t *Attributes) read(typ reflect.Type, prefix []int) {
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		a := &Attribute{Name: name, path: path, Type: f.Type}
+		a := &Attribute{Name: name, offset: offset + f.Offset, Type: f.Type}
 		for rule := range strings.SplitSeq(tag, ",") {
 			if err := a.rule(rule); err != nil {
 				panic(fmt.Sprintf("wire: %s.%s: %v", typ, f.Name, err))
@@ -114,8 +115,12 @@ func (a *Attribute) rule(word string) error {
 
 // Of is a pointer to the attribute's field in row, which is a pointer to the
 // noun. Everything else switches on the pointer's type.
-func (a *Attribute) Of(row any) any {
-	return reflect.ValueOf(row).Elem().FieldByIndex(a.path).Addr().Interface()
+func (a *Attribute) Of(row any) any { return a.in(row).Interface() }
+
+// in is Of for reflection. The way by the offset is a third of that by the path of
+// the field, and a list goes it a hundred thousand times.
+func (a *Attribute) in(row any) reflect.Value {
+	return reflect.NewAt(a.Type, unsafe.Add(reflect.ValueOf(row).UnsafePointer(), a.offset))
 }
 
 // Scratch is a pointer to a new, unset value of the attribute's type.
@@ -137,8 +142,7 @@ func (a *Attribute) IsUnset(row any) bool {
 
 // CopyTo copies the attribute from one noun to another.
 func (a *Attribute) CopyTo(dst, src any) {
-	from := reflect.ValueOf(src).Elem().FieldByIndex(a.path)
-	reflect.ValueOf(dst).Elem().FieldByIndex(a.path).Set(from)
+	a.in(dst).Elem().Set(a.in(src).Elem())
 }
 
 // StandardOf is the embedded standard attributes of a noun, if it has them.

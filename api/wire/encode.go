@@ -158,7 +158,25 @@ func AppendTime(b []byte, t time.Time, form string) []byte {
 		return append(b, "null"...)
 	}
 	b = append(b, '"')
+	if form == timeForm {
+		return append(appendTime(b, t.UTC()), '"')
+	}
 	return append(t.UTC().AppendFormat(b, form), '"')
+}
+
+// appendTime writes a time in timeForm. Half of a port's time was that of reading
+// the form again.
+func appendTime(b []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(b, timeForm)
+	}
+	two := func(b []byte, n int, end byte) []byte { return append(b, byte('0'+n/10), byte('0'+n%10), end) }
+	b = append(b, byte('0'+year/1000), byte('0'+year/100%10))
+	b = two(b, year%100, '-')
+	b = two(two(b, int(month), '-'), day, 'T')
+	return two(two(two(b, hour, ':'), minute, ':'), second, 'Z')
 }
 
 // AppendAddr writes an address, null for none.
