@@ -95,13 +95,11 @@ func (t *Tree[R]) putFew(n *node[R], list []Put[R]) []*node[R] {
 func (t *Tree[R]) putInner(n *node[R], list []Put[R]) []*node[R] {
 	n = t.own(n)
 	var more [][]*node[R] // that came after each child
-	for i := range n.children {
+	for i := 0; len(list) > 0; i++ {
+		i += t.childOf(n.bounds[i:], &list[0])
 		mine := len(list)
 		if i < len(n.bounds) {
 			mine = t.countBelow(list, n.bounds[i])
-		}
-		if mine == 0 {
-			continue
 		}
 		was := n.children[i].size
 		nodes := t.put(n.children[i], list[:mine])
@@ -112,9 +110,6 @@ func (t *Tree[R]) putInner(n *node[R], list []Put[R]) []*node[R] {
 				more = make([][]*node[R], len(n.children))
 			}
 			more[i] = nodes[1:]
-		}
-		if len(list) == 0 {
-			break
 		}
 	}
 	if more == nil {
@@ -142,12 +137,20 @@ func total[R any](nodes []*node[R]) int {
 	return n
 }
 
-// countBelow is how many of the entries are below a bound.
+// childOf is how many of the bounds an entry is not below.
+func (t *Tree[R]) childOf(bounds []bound, p *Put[R]) int {
+	return sort.Search(len(bounds), func(i int) bool { return t.isBelow(p, bounds[i]) })
+}
+
+// countBelow is how many of the entries are below a bound; the first is.
 func (t *Tree[R]) countBelow(list []Put[R], b bound) int {
-	if !t.isBelow(&list[0], b) {
-		return 0
+	n := 1
+	for n < len(list) && t.isBelow(&list[n], b) { // they are few, nearly always
+		if n++; n == manyPuts {
+			return n + sort.Search(len(list)-n, func(i int) bool { return !t.isBelow(&list[n+i], b) })
+		}
 	}
-	return 1 + sort.Search(len(list)-1, func(i int) bool { return !t.isBelow(&list[i+1], b) })
+	return n
 }
 
 func (t *Tree[R]) isBelow(p *Put[R], b bound) bool {
