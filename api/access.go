@@ -3,6 +3,7 @@ package api
 import (
 	"iter"
 	"slices"
+	"time"
 
 	"neutrino"
 	"neutrino/api/wire"
@@ -176,9 +177,15 @@ func (k *kind[T]) walk(v view, q *query[T], a access[T]) iter.Seq[*T] {
 
 // sortedBy is an index that has all rows in the attribute's order, or nil.
 func (k *kind[T]) sortedBy(a *wire.Attribute) *store.Index[T] {
-	p := a.Scratch()
-	if _, isMAC := p.(*neutrino.MAC); !isMAC && wire.AsString(p) == nil || k.present != nil {
-		return nil // the keys are texts: they order addresses and numbers otherwise
+	switch p := a.Scratch().(type) {
+	case *neutrino.MAC, *time.Time:
+	default:
+		if wire.AsString(p) == nil {
+			return nil // the keys are texts: they order addresses and numbers otherwise
+		}
+	}
+	if k.present != nil {
+		return nil
 	}
 	for _, ix := range k.indexes {
 		if ix.filter == a.Name && ix.index.IsTotal() {

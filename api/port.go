@@ -34,6 +34,7 @@ func ports(config intent.Config) *kind[neutrino.Port] {
 			{"binding:host_id", store.PortsByHost},
 			{"security_groups", store.PortsByGroup},
 			{"project_id", store.PortsByProject},
+			{"created_at", store.PortsByCreated},
 		},
 		visible: work.VisiblePort,
 		reach:   reachOfPorts,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -43,6 +44,7 @@ func anyPort(t *rapid.T) *neutrino.Port {
 		ProjectID: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "project"),
 		MAC:       neutrino.MAC{5: rapid.ByteRange(0, 2).Draw(t, "mac")},
 	}
+	p.CreatedAt = time.Unix(rapid.Int64Range(-2, 2).Draw(t, "seconds"), rapid.Int64Range(0, 2).Draw(t, "nanoseconds")).UTC()
 	for range rapid.IntRange(0, 3).Draw(t, "addresses") {
 		last := rapid.ByteRange(1, 4).Draw(t, "address")
 		p.FixedIPs = append(p.FixedIPs, neutrino.FixedIP{SubnetID: "s", IPAddress: netip.AddrFrom4([4]byte{10, 0, 0, last})})
@@ -113,9 +115,12 @@ func walks(t *rapid.T, s *store.Snapshot, m model, check func(what string, got, 
 	if all := m.by(func(*neutrino.Port) bool { return true }); len(all) > 0 && rapid.Bool().Draw(t, "from a row") {
 		w.From = rapid.SampledFrom(all).Draw(t, "from")
 	}
-	order := func(byKey bool) func(a, b neutrino.ID) int {
+	byID := func(a, b *neutrino.Port) int { return 0 }
+	byNetwork := func(a, b *neutrino.Port) int { return strings.Compare(string(a.NetworkID), string(b.NetworkID)) }
+	byTime := func(a, b *neutrino.Port) int { return a.CreatedAt.Compare(b.CreatedAt) }
+	order := func(key func(a, b *neutrino.Port) int) func(a, b neutrino.ID) int {
 		return func(a, b neutrino.ID) int {
-			if c := strings.Compare(string(m[a].NetworkID), string(m[b].NetworkID)); byKey && c != 0 {
+			if c := key(m[a], m[b]); c != 0 {
 				if w.KeysBack {
 					return -c
 				}
@@ -135,11 +140,12 @@ func walks(t *rapid.T, s *store.Snapshot, m model, check func(what string, got, 
 		}
 		return slices.DeleteFunc(ids, func(id neutrino.ID) bool { return order(id, w.From) <= 0 })
 	}
-	check("walk", ids(store.Walk(s, store.Ports, w)), after(m.by(func(*neutrino.Port) bool { return true }), order(false)))
-	check("walk by network", ids(store.WalkIndex(s, store.PortsByNetwork, w)), after(m.by(func(*neutrino.Port) bool { return true }), order(true)))
+	check("walk", ids(store.Walk(s, store.Ports, w)), after(m.by(func(*neutrino.Port) bool { return true }), order(byID)))
+	check("walk by network", ids(store.WalkIndex(s, store.PortsByNetwork, w)), after(m.by(func(*neutrino.Port) bool { return true }), order(byNetwork)))
+	check("walk by time", ids(store.WalkIndex(s, store.PortsByCreated, w)), after(m.by(func(*neutrino.Port) bool { return true }), order(byTime)))
 	for _, n := range networks {
 		check("walk network "+n, ids(store.WalkKey(s, store.PortsByNetwork, n, w)),
-			after(m.by(func(p *neutrino.Port) bool { return string(p.NetworkID) == n }), order(false)))
+			after(m.by(func(p *neutrino.Port) bool { return string(p.NetworkID) == n }), order(byID)))
 	}
 }
 
