@@ -36,6 +36,7 @@ const (
 type DB struct {
 	engine       engine.Engine
 	current      atomic.Pointer[Snapshot]
+	scratch      *scratch            // of the goroutine that follows the engine
 	turns        *semaphore.Weighted // fair: waiting for a turn alone holds later ones back
 	reservations reservations
 	admissions   admissions
@@ -55,7 +56,7 @@ func Open(ctx context.Context, e engine.Engine) (*DB, error) {
 	// The loop's life is the DB's, not that of the call that opened it.
 	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db := &DB{
-		engine: e, turns: semaphore.NewWeighted(everybody),
+		engine: e, scratch: newScratch(), turns: semaphore.NewWeighted(everybody),
 		stop: stop, closed: make(chan struct{}),
 	}
 	db.log.init(snap.rev)

@@ -16,14 +16,45 @@ import (
 // together look at the same nodes.
 type draft struct {
 	Snapshot
-	edits  []*edit // by table, nil for one that is as it was
-	claims []claimChange
+	*scratch
+}
+
+// scratch is what a draft works with. The next one uses its memory again.
+type scratch struct {
+	edits     []*edit // by table
+	holds     []claimChange
+	puts      []tree.Put[*row]
+	claimPuts []tree.Put[struct{}]
+	values    []byte
+}
+
+func newScratch() *scratch {
+	s := &scratch{}
+	for _, spec := range schema.tables {
+		s.edits = append(s.edits, &edit{
+			spec: spec, places: make([][]placing, len(spec.indexes)), old: spec.scratch(), new: spec.scratch(),
+		})
+	}
+	return s
+}
+
+// mostKept is for how many changes memory is kept: an exceptional revision does
+// not keep its own for ever.
+const mostKept = 1 << 14
+
+// kept is the list without what is in it.
+func kept[E any](list []E) []E {
+	if cap(list) > mostKept {
+		return nil
+	}
+	clear(list)
+	return list[:0]
 }
 
 // edit is a table that is being changed.
 type edit struct {
 	spec     *tableSpec
-	rows     *tableRows
+	rows     *tableRows  // nil while it is as it was
 	places   [][]placing // by index
 	old, new any         // values to read packed rows into, one after the other
 }
@@ -68,11 +99,8 @@ type changed struct {
 	old, new *row
 }
 
-func draftOf(s *Snapshot) *draft {
-	return &draft{
-		Snapshot: Snapshot{rev: s.rev, tables: slices.Clone(s.tables), claimed: s.claimed},
-		edits:    make([]*edit, len(s.tables)),
-	}
+func draftOf(s *Snapshot, with *scratch) *draft {
+	return &draft{Snapshot{rev: s.rev, tables: slices.Clone(s.tables), claimed: s.claimed}, with}
 }
 
 func emptySnapshot() *Snapshot {
@@ -92,10 +120,10 @@ func (d *draft) take(b engine.Batch) (applied, error) {
 			rows++
 		}
 	}
-	a.changes, d.claims = make([]changed, 0, rows), slices.Grow(d.claims, len(b.Changes)-rows)
+	a.changes, d.holds = make([]changed, 0, rows), slices.Grow(d.holds, len(b.Changes)-rows)
 	for _, c := range b.Changes {
 		if key, ok := strings.CutPrefix(c.Key, claimPrefix); ok {
-			d.claims = append(d.claims, claimChange{key, c.Value, b.Revision, c.Deleted})
+			d.holds = append(d.holds, claimChange{key, c.Value, b.Revision, c.Deleted})
 			continue
 		}
 		if c.Key == causeKey {
@@ -106,7 +134,7 @@ func (d *draft) take(b engine.Batch) (applied, error) {
 		if spec == nil {
 			continue
 		}
-		change, err := d.edit(spec, rows).take(id, engine.KV{Value: c.Value, Mod: b.Revision})
+		change, err := d.edit(spec).take(id, engine.KV{Value: c.Value, Mod: b.Revision})
 		if err != nil {
 			return a, fmt.Errorf("%w (key %s, revision %d)", err, c.Key, b.Revision)
 		}
@@ -116,20 +144,12 @@ func (d *draft) take(b engine.Batch) (applied, error) {
 	return a, nil
 }
 
-// edit is the table to change; there is room for so many changes.
-func (d *draft) edit(spec *tableSpec, many int) *edit {
+// edit is the table to change.
+func (d *draft) edit(spec *tableSpec) *edit {
 	e := d.edits[spec.number]
-	if e == nil {
-		e = &edit{
-			spec: spec, rows: d.tables[spec.number].edit(), places: make([][]placing, len(spec.indexes)),
-			old: spec.scratch(), new: spec.scratch(),
-		}
-		for _, ix := range spec.indexes {
-			if ix.total {
-				e.places[ix.number] = make([]placing, 0, many)
-			}
-		}
-		d.edits[spec.number], d.tables[spec.number] = e, e.rows
+	if e.rows == nil {
+		e.rows = d.tables[spec.number].edit()
+		d.tables[spec.number] = e.rows
 	}
 	return e
 }
@@ -180,61 +200,69 @@ func (e *edit) place(c changed, old, new any) {
 
 // finish puts the rows into the indexes and is the snapshot.
 func (d *draft) finish() *Snapshot {
-	if len(d.claims) > 0 {
+	if len(d.holds) > 0 {
 		d.claim()
 	}
-	var puts []tree.Put[*row]
 	for _, e := range d.edits {
-		if e != nil {
-			puts = e.index(puts)
+		if e.rows != nil {
+			d.index(e)
 		}
 	}
 	s := d.Snapshot
 	return &s
 }
 
+// drop forgets what was to be changed.
+func (d *draft) drop() {
+	d.holds = kept(d.holds)
+	for _, e := range d.edits {
+		e.rows = nil
+		for i := range e.places {
+			e.places[i] = kept(e.places[i])
+		}
+	}
+}
+
 // claim brings the claims up to what was changed.
 func (d *draft) claim() {
-	slices.SortFunc(d.claims, func(a, b claimChange) int {
+	slices.SortFunc(d.holds, func(a, b claimChange) int {
 		if c := strings.Compare(a.key, b.key); c != 0 {
 			return c
 		}
 		return cmp.Compare(a.mod, b.mod)
 	})
 	d.claimed = d.claimed.Edit()
-	puts, values := make([]tree.Put[struct{}], 0, len(d.claims)), make([]byte, 0, 24*len(d.claims))
-	for i, c := range d.claims {
+	for i, c := range d.holds {
 		switch {
-		case i+1 < len(d.claims) && d.claims[i+1].key == c.key: // the last one counts
+		case i+1 < len(d.holds) && d.holds[i+1].key == c.key: // the last one counts
 		case c.gone:
 			d.claimed.Drop(c.key)
 		default:
-			from := len(values)
-			values = appendClaim(values, c.key, c.owner, c.mod)
-			puts = append(puts, tree.Put[struct{}]{Key: c.key, Value: values[from:]})
+			from := len(d.values)
+			d.values = appendClaim(d.values, c.key, c.owner, c.mod)
+			d.claimPuts = append(d.claimPuts, tree.Put[struct{}]{Key: c.key, Value: d.values[from:]})
 		}
 	}
-	d.claimed.PutAll(puts)
+	d.claimed.PutAll(d.claimPuts)
+	d.holds, d.claimPuts, d.values = kept(d.holds), kept(d.claimPuts), kept(d.values)
 }
 
-// index brings the indexes up to what was changed. It uses the puts' memory, and
-// gives it back.
-func (e *edit) index(puts []tree.Put[*row]) []tree.Put[*row] {
+// index brings the indexes of a table up to what was changed.
+func (d *draft) index(e *edit) {
 	for i, places := range e.places {
 		slices.SortFunc(places, placing.compare)
 		rows := e.rows.indexes[i]
-		puts = slices.Grow(puts[:0], len(places))
 		for at, p := range places {
 			switch {
 			case at+1 < len(places) && places[at+1].same(p): // the last one counts
 			case p.gone:
 				rows.Delete(p.key, p.row.id)
 			default:
-				puts = append(puts, tree.Put[*row]{Key: p.key, Ref: p.row})
+				d.puts = append(d.puts, tree.Put[*row]{Key: p.key, Ref: p.row})
 			}
 		}
-		rows.PutAll(puts)
+		rows.PutAll(d.puts)
+		d.puts, e.places[i] = kept(d.puts), kept(places)
 	}
-	clear(puts)
-	return puts
+	e.rows = nil
 }

@@ -73,7 +73,8 @@ func (db *DB) watchEngine(ctx context.Context) error {
 
 // applyAll applies what came together and publishes it once.
 func (db *DB) applyAll(batches []engine.Batch) error {
-	d := draftOf(db.Snapshot())
+	d := draftOf(db.Snapshot(), db.scratch)
+	defer d.drop() // where a row cannot be read
 	out := make([]applied, 0, len(batches))
 	for _, b := range batches {
 		a, err := d.take(b)

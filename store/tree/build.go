@@ -57,7 +57,7 @@ func (b *Builder[R]) Tree() *Tree[R] {
 	for len(b.level) > 1 {
 		var above []*node[R]
 		for _, p := range portions(len(b.level), maxChildren) {
-			n := &node[R]{owner: t.owner, children: roomy(b.level[p[0]:p[1]], 0), bounds: make([]bound, 0, p[1]-p[0]-1)}
+			n := &node[R]{owner: t.owner, inner: &inner[R]{make([]bound, 0, p[1]-p[0]-1), roomy(b.level[p[0]:p[1]], 0)}}
 			for _, c := range n.children[1:] {
 				n.bounds = append(n.bounds, t.first(c))
 			}

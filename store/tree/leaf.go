@@ -149,7 +149,7 @@ func insert(leaf []byte, s spot, e entry, valued bool) []byte {
 // insertCopy is insert into a copy.
 func insertCopy(leaf []byte, s spot, e entry, valued bool) []byte {
 	add := item{shared: s.before, rest: []byte(e.key[s.before:]), value: e.value}
-	out := make([]byte, 0, len(leaf)+len(add.rest)+len(e.value)+3*binary.MaxVarintLen16+len(leaf)/16)
+	out := make([]byte, 0, len(leaf)+len(add.rest)+len(e.value)+3*binary.MaxVarintLen16)
 	out = add.append(append(out, leaf[:s.at]...), valued)
 	if s.at == len(leaf) {
 		return out
@@ -207,12 +207,13 @@ func splice(leaf []byte, gap [2]int, valued bool, items ...item) []byte {
 	return leaf[:old+more]
 }
 
-// grown is the leaf with room for so many bytes more, and little beyond.
+// grown is the leaf with room for so many bytes more, and a few entries beyond: who
+// changes it once changes it again.
 func grown(leaf []byte, more int) []byte {
 	if cap(leaf)-len(leaf) >= more {
 		return leaf
 	}
-	room := make([]byte, len(leaf), len(leaf)+more+len(leaf)/8)
+	room := make([]byte, len(leaf), len(leaf)+more+len(leaf)/4)
 	copy(room, leaf)
 	return room
 }

@@ -44,7 +44,7 @@ func (t *Tree[R]) PutAll(list []Put[R]) {
 	}
 	level := t.put(t.root, list)
 	for len(level) > 1 {
-		n := &node[R]{owner: t.owner, children: level}
+		n := &node[R]{owner: t.owner, inner: &inner[R]{children: level}}
 		for _, c := range level[1:] {
 			n.bounds = append(n.bounds, t.first(c))
 		}
@@ -57,7 +57,7 @@ func (t *Tree[R]) PutAll(list []Put[R]) {
 // put puts entries below n, and returns the nodes that take its place.
 func (t *Tree[R]) put(n *node[R], list []Put[R]) []*node[R] {
 	switch {
-	case n.children != nil:
+	case n.inner != nil:
 		return t.putInner(n, list)
 	case len(list) == 1:
 		return t.putOne(n, &list[0])
@@ -168,7 +168,7 @@ func (t *Tree[R]) divide(n *node[R]) []*node[R] {
 	}
 	var out []*node[R]
 	for _, p := range portions(len(n.children), maxChildren) {
-		part := &node[R]{owner: t.owner, children: slices.Clone(n.children[p[0]:p[1]]), bounds: slices.Clone(n.bounds[p[0] : p[1]-1])}
+		part := &node[R]{owner: t.owner, inner: &inner[R]{slices.Clone(n.bounds[p[0] : p[1]-1]), slices.Clone(n.children[p[0]:p[1]])}}
 		part.count()
 		out = append(out, part)
 	}

@@ -30,13 +30,18 @@ type Tree[R any] struct {
 // place.
 type owner struct{ _ byte }
 
-// node is a leaf with entries or, with children, an inner node. Bound i of an
-// inner node is not above any entry of child i+1, and above all of child i.
+// node is a leaf with entries, or an inner node: most are leaves.
 type node[R any] struct {
-	owner    *owner
-	size     int // of the entries below
-	leaf     []byte
-	refs     []R // one for each entry of the leaf
+	owner *owner
+	size  int // of the entries below
+	leaf  []byte
+	refs  []R // one for each entry of the leaf
+	*inner[R]
+}
+
+// inner is what an inner node has. Bound i is not above any entry of child i+1, and
+// above all of child i.
+type inner[R any] struct {
 	bounds   []bound
 	children []*node[R]
 }
@@ -123,7 +128,7 @@ func (t *Tree[R]) find(n *node[R], key, tie string) spot {
 // leafOf is the leaf that an entry belongs to.
 func (t *Tree[R]) leafOf(key, tie string) *node[R] {
 	n := t.root
-	for n.children != nil {
+	for n.inner != nil {
 		n = n.children[n.child(key, tie)]
 	}
 	return n
@@ -178,7 +183,7 @@ func (t *Tree[R]) Rank(key, tie string) int {
 	if n == nil {
 		return 0
 	}
-	for n.children != nil {
+	for n.inner != nil {
 		at := n.child(key, tie)
 		for _, c := range n.children[:at] {
 			below += c.size
@@ -194,10 +199,11 @@ func (t *Tree[R]) own(n *node[R]) *node[R] {
 		return n
 	}
 	// The bounds change seldom: whoever changes them takes a copy then.
-	c := &node[R]{owner: t.owner, size: n.size, bounds: slices.Clip(n.bounds), children: slices.Clone(n.children)}
-	if n.children == nil {
-		c.leaf = grown(n.leaf[:len(n.leaf):len(n.leaf)], 1)
-		c.refs = roomy(n.refs, 1)
+	c := &node[R]{owner: t.owner, size: n.size}
+	if n.inner == nil {
+		c.leaf, c.refs = slices.Clone(n.leaf), slices.Clone(n.refs)
+	} else {
+		c.inner = &inner[R]{slices.Clip(n.bounds), slices.Clone(n.children)}
 	}
 	return c
 }
@@ -218,7 +224,7 @@ func inserted[E any](list []E, i int, e E) []E {
 // order, only the last, so that what is complete stays full.
 func (t *Tree[R]) split(n *node[R], ascending bool) *node[R] {
 	right := &node[R]{owner: t.owner}
-	if n.children == nil {
+	if n.inner == nil {
 		at := n.size / 2
 		if ascending {
 			at = n.size - 1
@@ -230,7 +236,7 @@ func (t *Tree[R]) split(n *node[R], ascending bool) *node[R] {
 		if ascending {
 			at = len(n.children) - 2 // an inner node has two children or more
 		}
-		right.bounds, right.children = slices.Clone(n.bounds[at:]), slices.Clone(n.children[at:])
+		right.inner = &inner[R]{slices.Clone(n.bounds[at:]), slices.Clone(n.children[at:])}
 		n.bounds, n.children = slices.Clone(n.bounds[:at-1]), slices.Clone(n.children[:at])
 	}
 	right.count()
@@ -239,19 +245,16 @@ func (t *Tree[R]) split(n *node[R], ascending bool) *node[R] {
 }
 
 func (n *node[R]) count() {
-	if n.children == nil {
+	if n.inner == nil {
 		n.size = len(n.refs)
 		return
 	}
-	n.size = 0
-	for _, c := range n.children {
-		n.size += c.size
-	}
+	n.size = total(n.children)
 }
 
 // first is the place of the lowest entry below n.
 func (t *Tree[R]) first(n *node[R]) bound {
-	for n.children != nil {
+	for n.inner != nil {
 		n = n.children[0]
 	}
 	b := bound{key: string(itemAt(n.leaf, 0, t.valued).rest)}
@@ -288,7 +291,7 @@ func (t *Tree[R]) take(key, tie string) (old R, value []byte, found bool) {
 	switch {
 	case t.root.size == 0:
 		t.root = nil
-	case len(t.root.children) == 1:
+	case t.root.inner != nil && len(t.root.children) == 1:
 		t.root = t.root.children[0]
 	}
 	return old, value, true
@@ -297,7 +300,7 @@ func (t *Tree[R]) take(key, tie string) (old R, value []byte, found bool) {
 // remove takes an entry, which is there, away from below n, which is t's own.
 func (t *Tree[R]) remove(n *node[R], key, tie string) {
 	n.size--
-	if n.children == nil {
+	if n.inner == nil {
 		s := t.find(n, key, tie)
 		n.leaf = remove(n.leaf, s, t.valued)
 		n.refs = slices.Delete(n.refs, s.index, s.index+1)
@@ -311,7 +314,7 @@ func (t *Tree[R]) remove(n *node[R], key, tie string) {
 
 // small reports whether a node is a quarter full at most.
 func (n *node[R]) small() bool {
-	if n.children == nil {
+	if n.inner == nil {
 		return n.size <= maxEntries/4
 	}
 	return len(n.children) <= maxChildren/4
@@ -319,7 +322,7 @@ func (n *node[R]) small() bool {
 
 // fits reports whether two nodes can be one.
 func (n *node[R]) fits(right *node[R]) bool {
-	if n.children == nil {
+	if n.inner == nil {
 		return n.size+right.size <= maxEntries
 	}
 	return len(n.children)+len(right.children) <= maxChildren
@@ -340,9 +343,8 @@ func (t *Tree[R]) join(n *node[R], i int) {
 	left, right := n.children[i], n.children[i+1]
 	merged := &node[R]{owner: t.owner, size: left.size + right.size}
 	switch {
-	case left.children != nil:
-		merged.bounds = slices.Concat(left.bounds, n.bounds[i:i+1], right.bounds)
-		merged.children = slices.Concat(left.children, right.children)
+	case left.inner != nil:
+		merged.inner = &inner[R]{slices.Concat(left.bounds, n.bounds[i:i+1], right.bounds), slices.Concat(left.children, right.children)}
 	case left.size == 0:
 		merged.leaf, merged.refs = slices.Clone(right.leaf), slices.Clone(right.refs)
 	case right.size == 0:

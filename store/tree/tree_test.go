@@ -38,7 +38,7 @@ func anyKey(t *rapid.T) string {
 // valid looks whether a node is one: widths, sizes, bounds, and what each key
 // of a leaf shares with the one before.
 func valid[R any](t *rapid.T, tr *Tree[R], n *node[R], low, high *bound) int {
-	if n.children == nil {
+	if n.inner == nil {
 		validLeaf(t, tr, n, low, high)
 		return 1
 	}
@@ -312,11 +312,13 @@ func TestNodesAreFilledAndGivenBack(t *testing.T) {
 		n := 0
 		var count func(*node[struct{}])
 		count = func(at *node[struct{}]) {
-			if at.children == nil {
+			if at.inner == nil {
 				n++
 			}
-			for _, c := range at.children {
-				count(c)
+			if at.inner != nil {
+				for _, c := range at.children {
+					count(c)
+				}
 			}
 		}
 		count(tr.root)

@@ -1,5 +1,7 @@
 package tree
 
+import "slices"
+
 // Entry is an entry as a walk shows it: Key and Value are good until the next
 // one, and not to be changed.
 type Entry[R any] struct {
@@ -47,7 +49,7 @@ type walk[R any] struct {
 }
 
 func (w walk[R]) up(n *node[R], key, tie string) bool {
-	if n.children == nil {
+	if n.inner == nil {
 		return w.leafFrom(n, w.find(n, key, tie))
 	}
 	i := n.child(key, tie)
@@ -63,12 +65,15 @@ func (w walk[R]) up(n *node[R], key, tie string) bool {
 }
 
 func (w walk[R]) all(n *node[R]) bool {
+	if n.inner == nil {
+		return w.leafFrom(n, spot{})
+	}
 	for _, c := range n.children {
 		if !w.all(c) {
 			return false
 		}
 	}
-	return n.children != nil || w.leafFrom(n, spot{})
+	return true
 }
 
 // leafFrom visits the entries of a leaf from a spot on.
@@ -76,8 +81,7 @@ func (w walk[R]) leafFrom(n *node[R], from spot) bool {
 	if from.index == len(n.refs) {
 		return true
 	}
-	var buf [128]byte
-	key := buf[:0]
+	key := make([]byte, 0, 64)
 	if it := itemAt(n.leaf, from.at, w.valued); it.shared > 0 {
 		key = append(key, keyAt(n.leaf, from.at, w.valued)[:it.shared]...)
 	}
@@ -92,16 +96,19 @@ func (w walk[R]) leafFrom(n *node[R], from spot) bool {
 }
 
 func (w walk[R]) back(n *node[R]) bool {
-	for i := len(n.children) - 1; i >= 0; i-- {
-		if !w.back(n.children[i]) {
+	if n.inner == nil {
+		return w.leafTo(n, len(n.refs))
+	}
+	for _, c := range slices.Backward(n.children) {
+		if !w.back(c) {
 			return false
 		}
 	}
-	return n.children != nil || w.leafTo(n, len(n.refs))
+	return true
 }
 
 func (w walk[R]) down(n *node[R], key, tie string) bool {
-	if n.children == nil {
+	if n.inner == nil {
 		return w.leafTo(n, w.find(n, key, tie).index)
 	}
 	i := n.child(key, tie)
