@@ -6,5 +6,5 @@ import "neutrino/store/engine"
 // made after its snapshot, its own aside: whoever counted what is held there
 // counted everything. What is released meanwhile is no hindrance.
 func (tx *Tx) RequireNoNew(claimPrefix string) {
-	tx.require(engine.Compare{Test: engine.RangeBefore, Key: claimKey(claimPrefix), Rev: tx.snap.rev})
+	tx.require(about{key: claimKey(claimPrefix)}, engine.Compare{Test: engine.RangeBefore, Rev: tx.snap.rev})
 }

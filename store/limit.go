@@ -116,7 +116,7 @@ func (tx *Tx) charges() []charge {
 			c.adds += w.grows(l.ix, l.key)
 			var buf [8]string
 			if slices.Contains(keysOf(l.ix, w.was, buf[:0]), l.key) {
-				tx.require(engine.Compare{Test: engine.ModRevision, Key: rowKey(l.ix.table, id), Rev: w.was.mod})
+				tx.require(about{l.ix.table, id}, engine.Compare{Test: engine.ModRevision, Rev: w.was.mod})
 			}
 		}
 		out = append(out, c)

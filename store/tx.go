@@ -22,7 +22,7 @@ type Tx struct {
 	written  []write // each row once, in the order of first writing
 	claimed  map[string]*claimWrite
 	order    []*claimWrite // in the order of first writing
-	compares map[string]engine.Compare
+	compares map[about]engine.Compare
 	none     []string // prefixes that must hold no claim in the end
 	limits   []limit
 	grown    map[string]int // claims more than in the snapshot, by [parent]
@@ -41,11 +41,26 @@ type rowWrite struct {
 	was *row // nil when there is none
 }
 
+// about is what a condition is about: a row, or rows whose IDs begin alike, or
+// without a table a key of the engine. The engine's key of a row is made when all
+// conditions are known: most are asked for again and again.
+type about struct {
+	table *tableSpec
+	key   string
+}
+
+func (a about) engineKey() string {
+	if a.table == nil {
+		return a.key
+	}
+	return rowKey(a.table, a.key)
+}
+
 func newTx(db *DB, snap *Snapshot, attempt int) *Tx {
 	return &Tx{
 		snap: snap, db: db, attempt: attempt,
 		writes:  map[*tableSpec]map[string]*rowWrite{},
-		claimed: map[string]*claimWrite{}, compares: map[string]engine.Compare{}, grown: map[string]int{},
+		claimed: map[string]*claimWrite{}, compares: map[about]engine.Compare{}, grown: map[string]int{},
 	}
 }
 
@@ -85,7 +100,7 @@ func Exists[T any](tx *Tx, t *Table[T], id neutrino.ID) bool {
 		if found != nil {
 			test = engine.Present
 		}
-		tx.require(engine.Compare{Test: test, Key: rowKey(t.spec, string(id))})
+		tx.require(about{t.spec, string(id)}, engine.Compare{Test: test})
 	}
 	return found.there()
 }
@@ -95,11 +110,11 @@ func Exists[T any](tx *Tx, t *Table[T], id neutrino.ID) bool {
 // took it before. When another transaction makes such a row first, this one is
 // tried again.
 func TakePrefix[T any](tx *Tx, t *Table[T], prefix string) bool {
-	taken := engine.RangeEmpty(rowKey(t.spec, prefix))
-	if _, again := tx.compares[taken.Key]; again || tx.snap.begins(t.spec, prefix) {
+	rows := about{t.spec, prefix}
+	if _, again := tx.compares[rows]; again || tx.snap.begins(t.spec, prefix) {
 		return false
 	}
-	tx.require(taken)
+	tx.require(rows, engine.RangeEmpty(""))
 	return true
 }
 
@@ -128,9 +143,9 @@ func (tx *Tx) put(t *tableSpec, id string, v any) {
 
 // require adds a condition. One that names the revision says more than one that
 // names only presence, and replaces it.
-func (tx *Tx) require(c engine.Compare) {
-	if have, ok := tx.compares[c.Key]; !ok || have.Test != engine.ModRevision {
-		tx.compares[c.Key] = c
+func (tx *Tx) require(a about, c engine.Compare) {
+	if have, ok := tx.compares[a]; !ok || have.Test != engine.ModRevision {
+		tx.compares[a] = c
 	}
 }
 
@@ -145,11 +160,11 @@ func (tx *Tx) observe(t *tableSpec, id string) {
 	if _, own := tx.writes[t][id]; own {
 		return
 	}
-	c := engine.Compare{Test: engine.Absent, Key: rowKey(t, id)}
+	c := engine.Compare{Test: engine.Absent}
 	if r := tx.snap.row(t, id); r != nil {
 		c.Test, c.Rev = engine.ModRevision, r.mod
 	}
-	tx.require(c)
+	tx.require(about{t, id}, c)
 }
 
 func (tx *Tx) all(t *tableSpec) iter.Seq[*row] {
@@ -238,7 +253,8 @@ func (tx *Tx) commands() ([]engine.Compare, []engine.Op, error) {
 
 func (tx *Tx) conditions() ([]engine.Compare, error) {
 	compares := make([]engine.Compare, 0, len(tx.compares)+len(tx.order)+len(tx.none))
-	for _, c := range tx.compares {
+	for a, c := range tx.compares {
+		c.Key = a.engineKey()
 		compares = append(compares, c)
 	}
 	for _, w := range tx.order {

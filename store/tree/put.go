@@ -42,25 +42,30 @@ func (t *Tree[R]) PutAll(list []Put[R]) {
 	if t.root == nil {
 		t.root = &node[R]{owner: t.owner}
 	}
-	level := t.put(t.root, list)
-	for len(level) > 1 {
-		n := &node[R]{owner: t.owner, inner: &inner[R]{children: level}}
-		for _, c := range level[1:] {
+	first, more := t.put(t.root, list)
+	for more != nil {
+		n := &node[R]{owner: t.owner, inner: &inner[R]{children: append([]*node[R]{first}, more...)}}
+		for _, c := range more {
 			n.bounds = append(n.bounds, t.first(c))
 		}
 		n.count()
-		level = t.divide(n)
+		first, more = t.divide(n)
 	}
-	t.root = level[0]
+	t.root = first
 }
 
-// put puts entries below n, and returns the nodes that take its place.
-func (t *Tree[R]) put(n *node[R], list []Put[R]) []*node[R] {
+// put puts entries below n. It returns the node that takes its place, and those
+// that come after that one.
+func (t *Tree[R]) put(n *node[R], list []Put[R]) (*node[R], []*node[R]) {
 	switch {
 	case n.inner != nil:
 		return t.putInner(n, list)
 	case len(list) == 1:
-		return t.putOne(n, &list[0])
+		n, right := t.putOne(n, &list[0])
+		if right != nil {
+			return n, []*node[R]{right}
+		}
+		return n, nil
 	case len(list) < manyPuts:
 		return t.putFew(n, list)
 	}
@@ -71,7 +76,7 @@ func (t *Tree[R]) put(n *node[R], list []Put[R]) []*node[R] {
 const manyPuts = maxEntries / 2
 
 // putFew puts a few entries into a leaf, one after the other.
-func (t *Tree[R]) putFew(n *node[R], list []Put[R]) []*node[R] {
+func (t *Tree[R]) putFew(n *node[R], list []Put[R]) (*node[R], []*node[R]) {
 	if n.owner != t.owner {
 		each := 1
 		if n.size > 0 {
@@ -79,22 +84,27 @@ func (t *Tree[R]) putFew(n *node[R], list []Put[R]) []*node[R] {
 		}
 		n = &node[R]{owner: t.owner, size: n.size, leaf: grown(n.leaf[:len(n.leaf):len(n.leaf)], len(list)*each), refs: roomy(n.refs, len(list))}
 	}
-	nodes, at := []*node[R]{n}, 0
+	var more []*node[R]
+	at := -1 // of the node among these
 	for i := range list {
-		for at+1 < len(nodes) && !t.isBelow(&list[i], t.first(nodes[at+1])) {
+		for at+1 < len(more) && !t.isBelow(&list[i], t.first(more[at+1])) {
 			at++
 		}
-		if now := t.putOne(nodes[at], &list[i]); len(now) > 1 {
-			nodes = slices.Insert(nodes, at+1, now[1])
+		into := n
+		if at >= 0 {
+			into = more[at]
+		}
+		if _, right := t.putOne(into, &list[i]); right != nil {
+			more = slices.Insert(more, at+1, right)
 		}
 	}
-	return nodes
+	return n, more
 }
 
 // putInner puts entries below an inner node.
-func (t *Tree[R]) putInner(n *node[R], list []Put[R]) []*node[R] {
+func (t *Tree[R]) putInner(n *node[R], list []Put[R]) (*node[R], []*node[R]) {
 	n = t.own(n)
-	var more [][]*node[R] // that came after each child
+	var added [][]*node[R] // after each child
 	for i := 0; len(list) > 0; i++ {
 		i += t.childOf(n.bounds[i:], &list[0])
 		mine := len(list)
@@ -102,24 +112,24 @@ func (t *Tree[R]) putInner(n *node[R], list []Put[R]) []*node[R] {
 			mine = t.countBelow(list, n.bounds[i])
 		}
 		was := n.children[i].size
-		nodes := t.put(n.children[i], list[:mine])
-		n.size += total(nodes) - was
-		n.children[i], list = nodes[0], list[mine:]
-		if len(nodes) > 1 {
-			if more == nil {
-				more = make([][]*node[R], len(n.children))
+		first, more := t.put(n.children[i], list[:mine])
+		n.size += first.size + total(more) - was
+		n.children[i], list = first, list[mine:]
+		if more != nil {
+			if added == nil {
+				added = make([][]*node[R], len(n.children))
 			}
-			more[i] = nodes[1:]
+			added[i] = more
 		}
 	}
-	if more == nil {
-		return []*node[R]{n}
+	if added == nil {
+		return n, nil
 	}
 	children, bounds := n.children, n.bounds
-	n.children, n.bounds = nil, nil
+	n.children, n.bounds = make([]*node[R], 0, len(children)+len(added)), make([]bound, 0, len(children)+len(added))
 	for i, c := range children {
-		n.children = append(append(n.children, c), more[i]...)
-		for _, m := range more[i] {
+		n.children = append(append(n.children, c), added[i]...)
+		for _, m := range added[i] {
 			n.bounds = append(n.bounds, t.first(m))
 		}
 		if i < len(bounds) {
@@ -162,9 +172,9 @@ func (t *Tree[R]) isBelow(p *Put[R], b bound) bool {
 }
 
 // divide makes several nodes of an inner node that has too many children.
-func (t *Tree[R]) divide(n *node[R]) []*node[R] {
+func (t *Tree[R]) divide(n *node[R]) (*node[R], []*node[R]) {
 	if len(n.children) <= maxChildren {
-		return []*node[R]{n}
+		return n, nil
 	}
 	var out []*node[R]
 	for _, p := range portions(len(n.children), maxChildren) {
@@ -172,7 +182,7 @@ func (t *Tree[R]) divide(n *node[R]) []*node[R] {
 		part.count()
 		out = append(out, part)
 	}
-	return out
+	return out[0], out[1:]
 }
 
 // portions divides n into equal parts that leave a node some room.
@@ -186,8 +196,8 @@ func portions(n, most int) [][2]int {
 	return out
 }
 
-// putOne puts one entry into a leaf.
-func (t *Tree[R]) putOne(n *node[R], p *Put[R]) []*node[R] {
+// putOne puts one entry into a leaf; right is what comes after it, if it was full.
+func (t *Tree[R]) putOne(n *node[R], p *Put[R]) (left, right *node[R]) {
 	tie := ""
 	if t.tie != nil {
 		tie = t.tie(p.Ref)
@@ -200,7 +210,7 @@ func (t *Tree[R]) putOne(n *node[R], p *Put[R]) []*node[R] {
 			p.OldValue = slices.Clone(itemAt(n.leaf, s.at, true).value)
 			n.leaf = replace(n.leaf, s, p.Value)
 		}
-		return []*node[R]{n}
+		return n, nil
 	}
 	e := entry{p.Key, p.Value}
 	if n.owner == t.owner {
@@ -211,9 +221,9 @@ func (t *Tree[R]) putOne(n *node[R], p *Put[R]) []*node[R] {
 	}
 	n.size = len(n.refs)
 	if n.size > maxEntries {
-		return []*node[R]{n, t.split(n, s.index == n.size-1)}
+		right = t.split(n, s.index == n.size-1)
 	}
-	return []*node[R]{n}
+	return n, right
 }
 
 // insertedCopy is a copy that has e at position i.
@@ -229,7 +239,7 @@ type merged[R any] struct {
 }
 
 // merge puts entries into a leaf, and makes new leaves of all of it.
-func (t *Tree[R]) merge(n *node[R], list []Put[R]) []*node[R] {
+func (t *Tree[R]) merge(n *node[R], list []Put[R]) (*node[R], []*node[R]) {
 	all := make([]merged[R], 0, len(n.refs)+len(list))
 	keys := make([]byte, 0, 4096)
 	take := func(key []byte, value []byte, ref R) {
@@ -261,7 +271,11 @@ func (t *Tree[R]) merge(n *node[R], list []Put[R]) []*node[R] {
 	for _, p := range list[j:] {
 		take([]byte(p.Key), p.Value, p.Ref)
 	}
-	return t.leaves(all)
+	leaves := t.leaves(all)
+	if len(leaves) == 1 {
+		return leaves[0], nil
+	}
+	return leaves[0], leaves[1:]
 }
 
 // compare compares two entries.
