@@ -91,9 +91,6 @@ func (f *filter) family(family int) {
 		out, in := "-m physdev --physdev-out "+tap+" --physdev-is-bridged ", "-m physdev --physdev-in "+tap+" --physdev-is-bridged "
 		if !f.filtered(p) {
 			trustedForward = append(trustedForward, out+"-j ACCEPT", in+"-j ACCEPT")
-			if !trusted(p) {
-				input = append(input, in+"-j ACCEPT")
-			}
 			continue
 		}
 		raw = append(raw, f.trackRules(tap, qvb, p)...)
@@ -109,7 +106,12 @@ func (f *filter) table(family int, name string) table {
 	return table{builder: f.builder, family: family, name: name, why: firewallWhy}
 }
 
-// shared are the rules of all ports in the chains that they share.
+// shared are the rules of all ports in the chains that they share. Behind them
+// ends what an instance sends not across its firewall bridge but to it: a frame
+// for the MAC of the bridge or of a device on it, or for all, goes up into the
+// host, which takes a packet for any address that it has, and where it forwards
+// one for any other. Neutron lets in what the port's own rules let out. Beside
+// an Open vSwitch in user space the host hears the other end, qvo, as well.
 type shared struct{ raw, nat, forward, input, group []string }
 
 func (f *filter) shared(family int, s shared) {
@@ -118,8 +120,8 @@ func (f *filter) shared(family int, s shared) {
 	raw.chain(c.Wrap("PREROUTING"), s.raw...)
 	raw.chain(c.Wrap("OUTPUT"))
 	nat.chain(c.Wrap("PREROUTING"), s.nat...)
-	filter.chain(c.Wrap("FORWARD"), s.forward...)
-	filter.chain(c.Wrap("INPUT"), s.input...)
+	filter.chain(c.Wrap("FORWARD"), append(s.forward, "-i "+names.AnyQBR+" ! -o "+names.AnyQBR+" -j DROP", "-i "+names.AnyQVO+" -j DROP")...)
+	filter.chain(c.Wrap("INPUT"), append(s.input, "-i "+names.AnyQBR+" -j DROP", "-i "+names.AnyQVO+" -j DROP")...)
 	filter.chain(c.Wrap("OUTPUT"))
 	filter.chain(c.Wrap("local"))
 	filter.chain(c.Wrap("sg-chain"), append(s.group, "-j ACCEPT")...)

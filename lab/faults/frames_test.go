@@ -20,12 +20,21 @@ import (
 
 // framesCommand makes the test binary a sender or a listener of raw frames, to
 // run inside a namespace: "frames send DEVICE" sends each line of its input,
-// "frames listen DEVICE" prints what arrives, both in hexadecimal.
+// "frames listen DEVICE" prints what arrives, both in hexadecimal. The other
+// words are sockets: see [openMain], [scanMain] and [sayMain].
 const framesCommand = "frames"
 
 func framesMain(args []string, in io.Reader, out io.Writer) int {
 	if len(args) != 2 {
 		return 2
+	}
+	switch args[0] {
+	case "open":
+		return openMain(args[1], out)
+	case "scan":
+		return scanMain(in, out)
+	case "say":
+		return sayMain(args[1], in, out)
 	}
 	fd, index, err := packetSocket(args[1])
 	if err != nil {

@@ -47,6 +47,13 @@ func Tap(port neutrino.ID) string { return device("tap", port) }
 // QBR is the firewall bridge of a port.
 func QBR(port neutrino.ID) string { return device("qbr", port) }
 
+// Every firewall bridge, and every port of one on the integration bridge, in a
+// rule of iptables.
+const (
+	AnyQBR = "qbr+"
+	AnyQVO = "qvo+"
+)
+
 // QVB is the firewall bridge's end of the veth pair to the integration bridge.
 func QVB(port neutrino.ID) string { return device("qvb", port) }
 
