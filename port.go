@@ -1,6 +1,11 @@
 package neutrino
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+)
 
 // Port is one attachment to a network: /v2.0/ports (api.md section 2.5).
 type Port struct {
@@ -46,6 +51,18 @@ type Opaque string
 type FixedIP struct {
 	SubnetID  ID         `json:"subnet_id"`
 	IPAddress netip.Addr `json:"ip_address"`
+}
+
+// SortFixedIPs puts the addresses of a port in the order in which Neutron lists
+// them, whatever order they were asked for in: by the address as text, then by
+// the subnet. Terraform's provider shows them by their place in the list.
+func SortFixedIPs(ips []FixedIP) {
+	if len(ips) < 2 {
+		return
+	}
+	slices.SortFunc(ips, func(a, b FixedIP) int {
+		return cmp.Or(strings.Compare(a.IPAddress.String(), b.IPAddress.String()), strings.Compare(string(a.SubnetID), string(b.SubnetID)))
+	})
 }
 
 // AddressPair lets a port send from a further address. An unset MAC stands

@@ -191,7 +191,7 @@ func (a *addressing) oneOf(version int) error {
 
 // finish adds the addresses that the port makes for itself, also to an empty
 // list (api.md section 7, T10), releases what the port no longer has, and
-// writes the result into the port.
+// writes the result into the port, in the order in which it is listed.
 func (a *addressing) finish() error {
 	for _, s := range a.subnets {
 		has := slices.ContainsFunc(a.got, func(f neutrino.FixedIP) bool { return f.SubnetID == s.ID })
@@ -208,6 +208,7 @@ func (a *addressing) finish() error {
 	for _, f := range a.kept {
 		a.tx.Release(ipClaim(f.SubnetID, f.IPAddress))
 	}
+	neutrino.SortFixedIPs(a.got)
 	a.port.FixedIPs = a.got
 	return nil
 }

@@ -53,7 +53,7 @@ func TestAddressesByName(t *testing.T) {
 		return f
 	}
 	p := c.port(alice, with(in(s, ""), at("10.0.0.1"), in(s, "10.0.0.77"), in(s, "")))
-	if len(p.FixedIPs) != 4 || p.FixedIPs[1].IPAddress != ip("10.0.0.1") {
+	if len(p.FixedIPs) != 4 || !slices.Contains(addresses(p), "10.0.0.1") || !slices.Contains(addresses(p), "10.0.0.77") {
 		t.Errorf("got %v", p.FixedIPs)
 	}
 	c.refused(alice, "IpAddressAlreadyAllocated", create(with(at("10.0.0.77"))))
@@ -69,6 +69,26 @@ func TestAddressesByName(t *testing.T) {
 	c.refused(alice, "InvalidInput", create(neutrino.Port{NetworkID: n.ID, FixedIPs: make([]neutrino.FixedIP, 65)}))
 }
 
+// Neutron lists the addresses of a port by their text (its model of ports), and
+// clients keep them by their place: those of a port that is not changed stay.
+func TestAddressesOfAPortAreInOneOrder(t *testing.T) {
+	c := newCloud(t)
+	n := c.network(alice, neutrino.Network{})
+	c.subnet(alice, n, "10.0.0.0/24")
+	c.subnet(alice, n, "2001:db8::/64")
+	want := []string{"10.0.0.11", "10.0.0.9", "2001:db8::9"}
+	p := c.port(alice, neutrino.Port{NetworkID: n.ID, FixedIPs: []neutrino.FixedIP{{IPAddress: ip("2001:db8::9")}, {IPAddress: ip("10.0.0.9")}, {IPAddress: ip("10.0.0.11")}}})
+	if got := addresses(p); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	p = c.updatePort(alice, p.ID, func(p *neutrino.Port) {
+		p.FixedIPs = []neutrino.FixedIP{{IPAddress: ip("10.0.0.9")}, {IPAddress: ip("10.0.0.11")}}
+	}, "fixed_ips")
+	if got := addresses(p); !slices.Equal(got, want[:2]) {
+		t.Errorf("got %v, want %v", got, want[:2])
+	}
+}
+
 func TestAnUpdateKeepsTheAddressesThatFit(t *testing.T) {
 	c := newCloud(t)
 	n := c.network(alice, neutrino.Network{})
@@ -77,7 +97,7 @@ func TestAnUpdateKeepsTheAddressesThatFit(t *testing.T) {
 	same := c.updatePort(alice, p.ID, func(p *neutrino.Port) {
 		p.FixedIPs = []neutrino.FixedIP{{SubnetID: s.ID}, {IPAddress: ip("10.0.0.10")}}
 	}, "fixed_ips")
-	if got := addresses(same); !slices.Equal(got, []string{"10.0.0.11", "10.0.0.10"}) {
+	if got := addresses(same); !slices.Equal(got, []string{"10.0.0.10", "10.0.0.11"}) {
 		t.Errorf("got %v", got)
 	}
 	fewer := c.updatePort(alice, p.ID, func(p *neutrino.Port) { p.FixedIPs = []neutrino.FixedIP{{IPAddress: ip("10.0.0.12")}} }, "fixed_ips")
