@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"neutrino/cli/manners"
 	"neutrino/cli/spell"
 )
 
@@ -21,6 +22,7 @@ type program struct {
 	source    source
 	resources []*resource
 	said      map[string]*string // the options --os-NAME, by name
+	words     []string           // of the one command to build; nil is all
 	insecure  bool
 	debug     bool
 }
@@ -28,7 +30,15 @@ type program struct {
 // Commands are the commands of openstackclient's grammar, to be added to
 // neutrino's root: network, subnet, port, router and so on. They print to the
 // command's output; an error is the API's message.
-func Commands() []*cobra.Command { return newProgram(system()).commands() }
+//
+// Where the words of a command line lead to one command, that is the only one,
+// and alone is true: to build all of them takes longer than most of them run.
+func Commands(words []string) (all []*cobra.Command, alone bool) {
+	if all = newProgram(system()).commands(append([]string{}, words...)); len(all) > 0 {
+		return all, true
+	}
+	return newProgram(system()).commands(nil), false
+}
 
 func newProgram(src source) *program {
 	p := &program{source: src, resources: resources(), said: map[string]*string{"cloud": new(string)}}
@@ -38,14 +48,15 @@ func newProgram(src source) *program {
 	return p
 }
 
-// commands builds the tree.
-func (p *program) commands() []*cobra.Command {
+// commands builds the tree, or of it what the words lead to.
+func (p *program) commands(words []string) []*cobra.Command {
 	root := &cobra.Command{}
+	p.words = words
 	for _, r := range p.resources {
 		p.resourceCommands(root, r)
 	}
 	for _, a := range actions() {
-		p.add(root, a.words, p.actionCommand(a))
+		p.add(root, a.words, func() *cobra.Command { return p.actionCommand(a) })
 	}
 	p.quotaCommands(root)
 	tops := root.Commands()
@@ -58,28 +69,32 @@ func (p *program) commands() []*cobra.Command {
 
 // resourceCommands are the verbs of one resource.
 func (p *program) resourceCommands(root *cobra.Command, r *resource) {
-	p.add(root, r.words+" list", p.listCommand(r))
+	p.add(root, r.words+" list", func() *cobra.Command { return p.listCommand(r) })
 	if !r.noShow {
-		p.add(root, r.words+" show", p.showCommand(r))
+		p.add(root, r.words+" show", func() *cobra.Command { return p.showCommand(r) })
 	}
 	if r.create != nil {
-		p.add(root, r.words+" create", p.createCommand(r))
+		p.add(root, r.words+" create", func() *cobra.Command { return p.createCommand(r) })
 	}
 	if r.set != nil {
-		p.add(root, r.words+" set", p.changeCommand(r, "set"))
+		p.add(root, r.words+" set", func() *cobra.Command { return p.changeCommand(r, "set") })
 	}
 	if r.unset != nil {
-		p.add(root, r.words+" unset", p.changeCommand(r, "unset"))
+		p.add(root, r.words+" unset", func() *cobra.Command { return p.changeCommand(r, "unset") })
 	}
 	if r.remove {
-		p.add(root, r.words+" delete", p.deleteCommand(r))
+		p.add(root, r.words+" delete", func() *cobra.Command { return p.deleteCommand(r) })
 	}
 }
 
-// add puts a command where its words lead, and makes the groups on the way.
-func (p *program) add(root *cobra.Command, words string, leaf *cobra.Command) {
+// add puts a command where its words lead, and makes the groups on the way. One
+// that the command line does not lead to is not built.
+func (p *program) add(root *cobra.Command, words string, build func() *cobra.Command) {
 	path := strings.Fields(words)
-	at := root
+	if p.words != nil && !slices.Equal(path, p.words[:min(len(path), len(p.words))]) {
+		return
+	}
+	leaf, at := build(), root
 	for i, word := range path[:len(path)-1] {
 		next := child(at, word)
 		if next == nil {
@@ -129,6 +144,7 @@ func (p *program) identityFlags(cmd *cobra.Command) {
 	}
 	f.BoolVar(&p.insecure, "insecure", false, "do not check the server's certificate (OS_INSECURE)")
 	f.BoolVar(&p.debug, "debug", false, "print a line for each request")
+	manners.Options(f)
 }
 
 // session is one command that talks to the API.

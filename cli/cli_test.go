@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/spf13/cobra"
 )
 
 func TestListsLookAsInOpenstackclient(t *testing.T) {
@@ -230,5 +232,40 @@ func TestTheShellCompletesNamesAndIds(t *testing.T) {
 	}
 	if out := c.run("neutrino __complete network delete web ''"); strings.Contains(out, "web\t") {
 		t.Errorf("a name is offered twice: %s", out)
+	}
+}
+
+// What a command line leads to is built without all the others, and is the same.
+func TestACommandThatIsBuiltAloneIsTheSame(t *testing.T) {
+	leaves := func(tops []*cobra.Command) map[string]string {
+		root, found := &cobra.Command{Use: "neutrino"}, map[string]string{}
+		root.AddCommand(tops...)
+		var walk func(*cobra.Command)
+		walk = func(c *cobra.Command) {
+			if !c.HasSubCommands() {
+				found[strings.TrimPrefix(c.CommandPath(), "neutrino ")] = c.UsageString()
+			}
+			for _, sub := range c.Commands() {
+				walk(sub)
+			}
+		}
+		walk(root)
+		return found
+	}
+	all := leaves(newProgram(from(nil)).commands(nil))
+	if len(all) < 90 {
+		t.Fatalf("%d commands", len(all))
+	}
+	for path, usage := range all {
+		words := append(strings.Fields(path), "a", "--debug")
+		one := leaves(newProgram(from(nil)).commands(words))
+		if len(one) != 1 || one[path] != usage {
+			t.Errorf("%s: built alone there are %d commands, and the usage is\n%s\nwant\n%s", path, len(one), one[path], usage)
+		}
+	}
+	for _, words := range [][]string{nil, {}, {"help", "network", "list"}, {"network"}, {"network", "lst"}, {"__complete", "port", "list", ""}} {
+		if tops, alone := Commands(words); alone || len(leaves(tops)) != len(all) {
+			t.Errorf("%q builds %d commands, want all %d", words, len(leaves(tops)), len(all))
+		}
 	}
 }

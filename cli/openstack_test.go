@@ -108,6 +108,9 @@ func TestTextIsThatOfTheRealClient(t *testing.T) {
 	for _, line := range []string{
 		"subnet list --long", "router show r1 -f value", "network list --sort-column Name -f csv", "port show web-1 -f yaml", "network show web",
 		"subnet pool show p4", "subnet pool list --long --tags gold -f csv --quote minimal", "subnet show web-v4 -f shell --prefix s_", "security group rule list www",
+		"subnet list --long --max-width 120", "port show web-1 --max-width 60", "network show web --max-width 40", "router show r1 --max-width 50",
+		"security group show www --max-width 79", "network list --max-width 1", "network list --name nobody --print-empty", "network list --name nobody",
+		"network show web --variable id --variable provider:network_type -f shell",
 	} {
 		if ours, theirs := c.run("neutrino "+line), run(t, c.url, strings.Fields(line)); ours != theirs {
 			t.Errorf("%s prints\n%s\nthe real client\n%s", line, ours, theirs)
@@ -126,8 +129,8 @@ func TestOptionsAreThoseOfTheRealClient(t *testing.T) {
 	if err := json.Unmarshal(out, &theirs); err != nil || len(theirs) < 50 {
 		t.Fatalf("%v: %d commands", err, len(theirs))
 	}
-	// Services that are not here, and how a table is squeezed into a width.
-	absent := strings.Fields(`--fit-width --max-width --print-empty --variable --help --compute --volume --identity --class --volume-type
+	// Services that are not here.
+	absent := strings.Fields(`--help --compute --volume --identity --class --volume-type
 		--backup-gigabytes --backups --cores --fixed-ips --gigabytes --injected-file-size --injected-files --injected-path-size --instances
 		--key-pairs --per-volume-gigabytes --properties --ram --server-group-members --server-groups --snapshots --volumes --qos-policy --no-qos-policy`)
 	services := regexp.MustCompile(`qos|flavor|segment|conntrack|local ip|address group|auto allocated|floating ip pool`)

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"neutrino/cli/grid"
 	"neutrino/cli/spell"
 )
 
@@ -47,8 +47,10 @@ type output struct {
 	sortBy     []string
 	descending bool
 	noIndent   bool
-	quote      string // of CSV
-	prefix     string // of the names in the form of a shell
+	quote      string   // of CSV
+	prefix     string   // of the names in the form of a shell
+	variables  []string // that a shell is given
+	limits     grid.Limits
 }
 
 // The formats of a list and of one object. The first is the default.
@@ -60,6 +62,10 @@ func (o *output) flags(cmd *cobra.Command, formats []string) {
 	f.StringVarP(&o.format, "format", "f", formats[0], "how to print: "+strings.Join(formats, ", "))
 	f.StringArrayVarP(&o.columns, "column", "c", nil, "print this `COLUMN` only (repeat for more)")
 	f.BoolVar(&o.noIndent, "noindent", false, "print JSON on one line")
+	o.limits = grid.FromEnvironment(os.Getenv)
+	f.IntVar(&o.limits.MaxWidth, "max-width", o.limits.MaxWidth, "squeeze a table into so many characters (CLIFF_MAX_TERM_WIDTH)")
+	f.BoolVar(&o.limits.Fit, "fit-width", o.limits.Fit, "squeeze a table into the terminal (CLIFF_FIT_WIDTH=1)")
+	f.BoolVar(&o.limits.Empty, "print-empty", false, "print a table without rows too")
 	completeWith(cmd, "format", formats...)
 	if slices.Contains(formats, "csv") {
 		f.Var(&choice{&o.quote, []string{"all", "minimal", "none", "nonnumeric"}}, "quote", "what -f csv quotes (default nonnumeric)")
@@ -67,6 +73,8 @@ func (o *output) flags(cmd *cobra.Command, formats []string) {
 	}
 	if slices.Contains(formats, "shell") {
 		f.StringVar(&o.prefix, "prefix", "", "what stands before the names of -f shell")
+		f.StringArrayVar(&o.variables, "variable", nil, "print this variable of -f shell only; -c does the same")
+		f.Lookup("variable").Hidden = true
 	}
 }
 
@@ -170,7 +178,7 @@ func (o *output) list(w io.Writer, rows []object, all []column) error {
 		_, err := io.WriteString(w, b.String())
 		return err
 	}
-	return listTable(w, rows, cols)
+	return o.table(w, rows, cols)
 }
 
 // one prints one object.
@@ -189,15 +197,18 @@ func (o *output) one(w io.Writer, row object, all []column) error {
 		for _, c := range cols {
 			value := words(c.value(row))
 			if o.format == "shell" {
-				name := o.prefix + strings.NewReplacer(" ", "_", ":", "_", "-", "_").Replace(strings.ToLower(c.title))
-				value = name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value) + `"`
+				title := strings.ReplaceAll(strings.ToLower(c.title), " ", "_")
+				if len(o.variables) > 0 && !slices.Contains(o.variables, title) {
+					continue
+				}
+				value = o.prefix + strings.NewReplacer(":", "_", "-", "_").Replace(title) + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value) + `"`
 			}
 			b.WriteString(value + "\n")
 		}
 		_, err := io.WriteString(w, b.String())
 		return err
 	}
-	return fieldTable(w, row, cols)
+	return o.fields(w, row, cols)
 }
 
 // record is a row with the titles as keys.
@@ -297,51 +308,35 @@ func (o *output) csvField(s string, numeric bool) string {
 	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 }
 
-// newTable is a table with the lines of openstackclient.
-func newTable() table.Writer {
-	t := table.NewWriter()
-	style := table.StyleDefault
-	style.Format.Header = text.FormatDefault
-	t.SetStyle(style)
-	return t
-}
-
-func listTable(w io.Writer, rows []object, cols []column) error {
-	if len(rows) == 0 {
-		_, err := fmt.Fprintln(w)
-		return err
-	}
-	t := newTable()
-	var header table.Row
-	var configs []table.ColumnConfig
-	for i, c := range cols {
-		header = append(header, c.title)
-		align := text.AlignLeft
-		if _, numeric := c.value(rows[0]).(json.Number); numeric && c.look == nil {
-			align = text.AlignRight
+// table draws rows.
+func (o *output) table(w io.Writer, rows []object, cols []column) error {
+	t := grid.Table{Least: 8}
+	for _, c := range cols {
+		t.Header = append(t.Header, c.title)
+		numeric := false
+		if len(rows) > 0 {
+			_, numeric = c.value(rows[0]).(json.Number)
 		}
-		configs = append(configs, table.ColumnConfig{Number: i + 1, Align: align, AlignHeader: align})
+		t.Right = append(t.Right, numeric && c.look == nil)
 	}
-	t.AppendHeader(header)
-	t.SetColumnConfigs(configs)
 	for _, row := range rows {
-		var cells table.Row
+		var cells []string
 		for _, c := range cols {
 			cells = append(cells, printable(c.shown(c.value(row))))
 		}
-		t.AppendRow(cells)
+		t.Rows = append(t.Rows, cells)
 	}
-	_, err := fmt.Fprintln(w, t.Render())
+	_, err := fmt.Fprintln(w, t.Draw(o.limits))
 	return err
 }
 
-func fieldTable(w io.Writer, row object, cols []column) error {
-	t := newTable()
-	t.AppendHeader(table.Row{"Field", "Value"})
+// fields draws one object.
+func (o *output) fields(w io.Writer, row object, cols []column) error {
+	t := grid.Table{Header: []string{"Field", "Value"}, Least: 16}
 	for _, c := range cols {
-		t.AppendRow(table.Row{c.title, printable(c.shown(c.value(row)))})
+		t.Rows = append(t.Rows, []string{c.title, printable(c.shown(c.value(row)))})
 	}
-	_, err := fmt.Fprintln(w, t.Render())
+	_, err := fmt.Fprintln(w, t.Draw(o.limits))
 	return err
 }
 

@@ -22,10 +22,10 @@ func quotaNames() [][3]string {
 }
 
 func (p *program) quotaCommands(root *cobra.Command) {
-	p.add(root, "quota show", p.quotaShow())
-	p.add(root, "quota list", p.quotaList())
-	p.add(root, "quota set", p.quotaSet())
-	p.add(root, "quota delete", p.quotaDelete())
+	p.add(root, "quota show", p.quotaShow)
+	p.add(root, "quota list", p.quotaList)
+	p.add(root, "quota set", p.quotaSet)
+	p.add(root, "quota delete", p.quotaDelete)
 }
 
 // project is the project whose quota is meant: the argument, or the caller's.

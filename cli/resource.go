@@ -121,6 +121,12 @@ func longOption() option {
 	return option{name: "long", flag: true, help: "show more columns"}
 }
 
+// allProjectsOption is what Nova's groups once needed; the API of networks lists
+// for an administrator those of all projects anyway.
+func allProjectsOption() option {
+	return option{name: "all-projects", flag: true, help: "list those of all projects, as an administrator sees them anyway"}
+}
+
 func fixedIPKeys() []key {
 	return []key{{name: "subnet", attr: "subnet_id", of: "subnet"}, {name: "ip-address", attr: "ip_address"}}
 }

@@ -16,6 +16,7 @@ func securityGroups() *resource {
 		filters: []option{
 			{name: "project", attr: "project_id", of: projectKind, help: "list groups of this project, by name or id"},
 			{name: "name", attr: "name", help: "list groups of this name"},
+			allProjectsOption(),
 		},
 		fields: fields(map[string]look{"security_group_rules": lines(ruleLine)},
 			`created_at description id name project_id revision_number rules=security_group_rules stateful tags updated_at`),
@@ -52,6 +53,7 @@ func securityGroupRules() *resource {
 			{name: "ingress", attr: "direction", flag: true, value: "ingress", help: "list rules for what comes in"},
 			{name: "egress", attr: "direction", flag: true, value: "egress", help: "list rules for what goes out"},
 			longOption(),
+			allProjectsOption(),
 		},
 		fields: slices.Concat(fields(nil, `created_at description direction ether_type=ethertype id name port_range_max port_range_min
 			project_id protocol remote_address_group_id remote_group_id revision_number security_group_id tags updated_at`),

@@ -82,7 +82,7 @@ func (c *cloud) root(name string) *cobra.Command {
 		return newProgram(c.source).neutron()
 	}
 	root := &cobra.Command{Use: "neutrino", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(newProgram(c.source).commands()...)
+	root.AddCommand(newProgram(c.source).commands(nil)...)
 	return root
 }
 

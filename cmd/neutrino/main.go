@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"neutrino/cli"
+	"neutrino/cli/manners"
 	"neutrino/lab"
 )
 
@@ -29,10 +30,15 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	labCommand := lab.Command()
-	labCommand.AddCommand(checkCommand())
-	root.AddCommand(serverCommand(), agentCommand(), vifCommand(), labCommand)
-	root.AddCommand(cli.Commands()...)
+	words := manners.Arrange(os.Args[1:])
+	root.SetArgs(words)
+	commands, alone := cli.Commands(words)
+	root.AddCommand(commands...)
+	if !alone {
+		labCommand := lab.Command()
+		labCommand.AddCommand(checkCommand())
+		root.AddCommand(serverCommand(), agentCommand(), vifCommand(), labCommand)
+	}
 	if name := filepath.Base(os.Args[0]); name == "neutron" || name == "quantum" {
 		root = cli.Neutron()
 	}
