@@ -39,10 +39,11 @@ check: ## format, vet, static analysis, rules, pure tests with the race detector
 bench: deps build ## the figures of docs/performance.md (root)
 	scripts/bench.sh
 
-conformance: build ## openstack, gophercloud and tempest against neutrino and Debian's Keystone (root); PARTS= REGEX= FORMAT= HOLD=1
+conformance: build ## openstack, gophercloud, terraform and tempest against neutrino and Debian's Keystone (root); PARTS= REGEX= FORMAT= HOLD=1
 	@scripts/install.sh $(CONFORMANCE_PACKAGES)
 	$(GO) build -trimpath -o bin/conformance ./conformance
 	$(GO) test -c -o bin/gophercloud.test ./conformance/gophercloud
+	@$(if $(or $(if $(PARTS),,all),$(findstring terraform,$(PARTS))),GO='$(GO)' scripts/terraform.sh bin/terraform)
 	@bin/conformance $(if $(PARTS),-parts '$(PARTS)') $(if $(REGEX),-regex '$(REGEX)') $(if $(FORMAT),-o '$(FORMAT)') $(if $(HOLD),-hold)
 
 clean: ## remove what the build made

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"neutrino"
@@ -138,10 +139,14 @@ func (s *stack) makePublic(ctx context.Context) error {
 		return fmt.Errorf("external network: %w", err)
 	}
 	s.public = net.text("id")
-	for version, cidr := range map[int]string{4: "172.24.4.0/24", 6: "2001:db8::/64"} {
+	// Tests of others look for the names that DevStack gives.
+	for name, cidr := range map[string]string{"public-subnet": "172.24.4.0/24", "ipv6-public-subnet": "2001:db8::/64"} {
+		version := 4
+		if strings.Contains(cidr, ":") {
+			version = 6
+		}
 		_, err := s.network.create(ctx, "/v2.0/subnets", object{
-			"network_id": s.public, "ip_version": version, "cidr": cidr, "enable_dhcp": false,
-			"name": publicNetwork + "-v" + strconv.Itoa(version),
+			"network_id": s.public, "ip_version": version, "cidr": cidr, "enable_dhcp": false, "name": name,
 		})
 		if err != nil {
 			return fmt.Errorf("external network: %w", err)

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,25 +45,32 @@ func (s *stack) gophercloud(ctx context.Context) ([]result, error) {
 	return results, err
 }
 
-// readGoTests reads what a Go test binary prints with -test.v. A test that
-// began and did not end, because the binary panicked, has failed.
+// readGoTests reads what a Go test binary prints with -test.v, also of tests
+// that run beside each other. A test that began and did not end, because the
+// binary panicked or ran out of time, has failed.
 func readGoTests(r io.Reader, each func(result)) ([]result, error) {
 	verdict := regexp.MustCompile(`^--- (PASS|FAIL|SKIP): (\S+) \(([0-9.]+)s\)$`)
+	now := regexp.MustCompile(`^=== (?:RUN|PAUSE|CONT|NAME) +(\S+)$`)
 	words := map[string]status{"PASS": passed, "FAIL": failed, "SKIP": skipped}
 	var results []result
-	var said []string
-	running := ""
+	said := map[string][]string{} // by those that have not ended
+	current := ""
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := lines.Text()
-		if name, ok := strings.CutPrefix(line, "=== RUN "); ok {
-			running, said = strings.TrimSpace(name), nil
+		if found := now.FindStringSubmatch(line); found != nil {
+			current, _, _ = strings.Cut(found[1], "/")
+			if _, runs := said[current]; !runs {
+				said[current] = nil
+			}
 			continue
 		}
 		found := verdict.FindStringSubmatch(line)
 		if found == nil {
-			said = append(said, strings.TrimSpace(line))
+			if _, runs := said[current]; runs {
+				said[current] = append(said[current], strings.TrimSpace(line))
+			}
 			continue
 		}
 		seconds, err := strconv.ParseFloat(found[3], 64)
@@ -70,13 +79,14 @@ func readGoTests(r io.Reader, each func(result)) ([]result, error) {
 		}
 		t := result{Name: found[2], Status: words[found[1]], Seconds: seconds}
 		if t.Status != passed {
-			t.Reason = strings.Join(said, "\n")
+			t.Reason = strings.Join(said[t.Name], "\n")
 		}
+		delete(said, t.Name)
 		each(t)
-		results, running, said = append(results, t), "", nil
+		results = append(results, t)
 	}
-	if running != "" {
-		t := result{Name: running, Status: failed, Reason: lastLines(strings.Join(said, "\n"), tailLines)}
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		t := result{Name: name, Status: failed, Reason: lastLines(strings.Join(said[name], "\n"), tailLines)}
 		each(t)
 		results = append(results, t)
 	}

@@ -31,3 +31,28 @@ goroutine 7
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }
+
+// Tests that run beside each other say at each change which of them speaks.
+func TestOutputOfParallelGoTestsIsRead(t *testing.T) {
+	const output = `=== RUN   TestA
+=== PAUSE TestA
+=== RUN   TestB
+=== PAUSE TestB
+=== CONT  TestA
+=== CONT  TestB
+    b_test.go:7: the plan is not empty
+=== NAME  TestA
+    a_test.go:3: no such subnet
+--- FAIL: TestB (1.50s)
+--- FAIL: TestA (2.00s)
+FAIL
+`
+	want := []result{
+		{Name: "TestB", Status: failed, Seconds: 1.5, Reason: "b_test.go:7: the plan is not empty"},
+		{Name: "TestA", Status: failed, Seconds: 2, Reason: "a_test.go:3: no such subnet"},
+	}
+	got, err := readGoTests(strings.NewReader(output), func(result) {})
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}

@@ -21,23 +21,29 @@ import (
 
 // options are what a run is asked to do.
 type options struct {
-	parts       []string
-	regex       string // of tempest's tests
-	binary      string // of neutrino
-	story       string // the test binary of conformance/gophercloud
-	results     string // directory for what outlives the run
-	format      string // text or json
-	concurrency int    // of tempest
-	hold        bool
-	verbose     bool
+	parts         []string
+	regex         string // of tempest's tests
+	binary        string // of neutrino
+	story         string // the test binary of conformance/gophercloud
+	provider      string // the test binary of Terraform's OpenStack provider
+	terraformPath string // Terraform itself
+	results       string // directory for what outlives the run
+	format        string // text or json
+	concurrency   int    // of tempest
+	hold          bool
+	verbose       bool
 }
 
 // The parts of a run.
 const (
 	partOpenstack   = "openstack"
 	partGophercloud = "gophercloud"
+	partTerraform   = "terraform"
 	partTempest     = "tempest"
 )
+
+// defaultRegex chooses tempest's tests, and of others all.
+const defaultRegex = `^tempest\.api\.network\.`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -61,9 +67,11 @@ func parse(args []string) (options, error) {
 	o := options{}
 	fs := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	parts := fs.String("parts", strings.Join(allParts(), ","), "what to run, comma-separated; none with -hold for the cloud alone")
-	fs.StringVar(&o.regex, "regex", `^tempest\.api\.network\.`, "tempest's tests to run")
+	fs.StringVar(&o.regex, "regex", defaultRegex, "tests to run, of tempest or of Terraform's provider")
 	fs.StringVar(&o.binary, "binary", "bin/neutrino", "the program under test")
 	fs.StringVar(&o.story, "story", "bin/gophercloud.test", "the story of gophercloud, compiled by go test -c")
+	fs.StringVar(&o.provider, "provider", "bin/terraform/provider.test", "the acceptance tests of Terraform's OpenStack provider")
+	fs.StringVar(&o.terraformPath, "terraform", "bin/terraform/terraform", "Terraform")
 	fs.StringVar(&o.results, "results", "bin/conformance.d", "directory for results and the logs of a run that failed")
 	fs.StringVar(&o.format, "o", "text", "text or json")
 	fs.IntVar(&o.concurrency, "concurrency", 2, "tempest's workers")
@@ -90,14 +98,16 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-func allParts() []string { return []string{partOpenstack, partGophercloud, partTempest} }
+func allParts() []string {
+	return []string{partOpenstack, partGophercloud, partTerraform, partTempest}
+}
 
 // run brings the cloud up, runs the parts and takes all of it down again.
 func run(ctx context.Context, o options) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("the hosts need namespaces: run it as root")
 	}
-	for _, path := range []*string{&o.binary, &o.story} {
+	for _, path := range []*string{&o.binary, &o.story, &o.provider, &o.terraformPath} {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return err
 		}
@@ -122,6 +132,8 @@ func run(ctx context.Context, o options) (err error) {
 			results, err = s.openstack(ctx)
 		case partGophercloud:
 			results, err = s.gophercloud(ctx)
+		case partTerraform:
+			results, err = s.terraform(ctx)
 		case partTempest:
 			results, err = s.tempest(ctx)
 		}

@@ -68,9 +68,10 @@ func (r rest) ask(ctx context.Context, request string, body, out any) (http.Head
 	return resp.Header, nil
 }
 
-// list gets a collection, which the answer has under its own name.
+// list gets a collection, which the answer has under its own name, with
+// underscores.
 func (r rest) list(ctx context.Context, collection, query string) ([]object, error) {
-	name := collection[strings.LastIndex(collection, "/")+1:]
+	name := strings.ReplaceAll(collection[strings.LastIndex(collection, "/")+1:], "-", "_")
 	var answer map[string]json.RawMessage
 	if _, err := r.ask(ctx, "GET "+collection+query, nil, &answer); err != nil {
 		return nil, err
