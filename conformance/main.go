@@ -39,6 +39,7 @@ const (
 	partOpenstack   = "openstack"
 	partGophercloud = "gophercloud"
 	partTerraform   = "terraform"
+	partHorizon     = "horizon"
 	partTempest     = "tempest"
 )
 
@@ -99,7 +100,7 @@ func parse(args []string) (options, error) {
 }
 
 func allParts() []string {
-	return []string{partOpenstack, partGophercloud, partTerraform, partTempest}
+	return []string{partOpenstack, partGophercloud, partTerraform, partHorizon, partTempest}
 }
 
 // run brings the cloud up, runs the parts and takes all of it down again.
@@ -134,6 +135,8 @@ func run(ctx context.Context, o options) (err error) {
 			results, err = s.gophercloud(ctx)
 		case partTerraform:
 			results, err = s.terraform(ctx)
+		case partHorizon:
+			results, err = s.horizon(ctx)
 		case partTempest:
 			results, err = s.tempest(ctx)
 		}
