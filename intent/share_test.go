@@ -193,6 +193,8 @@ func TestOneExternalNetworkIsTheDefault(t *testing.T) {
 	c.do(admin, set(first, "is_default", yes))
 	for p := range store.By(c.db.Snapshot(), store.RBACPoliciesByObject, string(first.ID)) {
 		c.do(admin, unshare(p))
+		c.refused(admin, "RbacPolicyInUse", unshare(p)) // the default one is everybody's
+		c.do(admin, set(first, "is_default", no))
 	}
 	is(first, false)
 	third := c.network(admin, neutrino.Network{External: true, IsDefault: true})

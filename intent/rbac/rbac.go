@@ -79,6 +79,9 @@ func Update(tx *work.Tx, id neutrino.ID, change func(*neutrino.RBACPolicy) error
 	if p.TargetProject == old.TargetProject {
 		return &p, nil
 	}
+	if err := checkDefault(tx, old); err != nil {
+		return nil, err
+	}
 	if err := checkNew(tx, k, &p); err != nil {
 		return nil, err
 	}
@@ -97,11 +100,26 @@ func Delete(tx *work.Tx, id neutrino.ID) error {
 	if err != nil {
 		return err
 	}
+	if err := checkDefault(tx, p); err != nil {
+		return err
+	}
 	store.Delete(tx.Tx, store.RBACPolicies, id)
 	if user, used := k.stranded(tx, p); used {
 		return inUse(p, user)
 	}
 	k.bump(tx, p.ObjectID)
+	return nil
+}
+
+// checkDefault refuses to end that everybody may use the default external network:
+// who asks for a gateway without naming a network relies on it.
+func checkDefault(tx *work.Tx, p *neutrino.RBACPolicy) error {
+	if p.Action != neutrino.AccessAsExternal || p.TargetProject != neutrino.EveryProject {
+		return nil
+	}
+	if n, ok := store.Get(tx.Tx, store.Networks, p.ObjectID); ok && n.IsDefault {
+		return inUse(p, "the default external network is everybody's: set is_default of the network to false first")
+	}
 	return nil
 }
 
