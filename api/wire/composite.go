@@ -101,8 +101,8 @@ func prefixItem(a *Attribute, raw any) (netip.Prefix, error) {
 	return p, err
 }
 
-// decodeIDs parses a list of UUIDs; null is the empty list and a repeated id
-// counts once (api.md section 3.3).
+// decodeIDs parses a list of UUIDs, none of them twice, as neutron-lib's
+// validator of uuid_list has it; null is the empty list.
 func decodeIDs(a *Attribute, p *[]neutrino.ID, raw any) error {
 	list, ok := noneIsEmpty(raw).([]any)
 	if !ok {
@@ -114,9 +114,10 @@ func decodeIDs(a *Attribute, p *[]neutrino.ID, raw any) error {
 		if !ok || !neutrino.IsUUID(s) {
 			return BadValue(a.Name, "'%s' is not a valid UUID", Show(r))
 		}
-		if !slices.Contains(ids, neutrino.ID(s)) {
-			ids = append(ids, neutrino.ID(s))
+		if slices.Contains(ids, neutrino.ID(s)) {
+			return BadValue(a.Name, "Duplicate items in the list: '%s'", s)
 		}
+		ids = append(ids, neutrino.ID(s))
 	}
 	*p = ids
 	return nil
