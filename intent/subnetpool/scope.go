@@ -7,9 +7,9 @@ import (
 	"neutrino/store"
 )
 
-// joinScope checks that the pool may be in the address scope that it names. It
-// writes the scope's row, so that two pools that come at the same moment follow
-// each other.
+// joinScope checks that the pool may be in the address scope that it names: one of
+// the caller's, or one that is shared with it. It writes the scope's row, so that
+// two pools that come at the same moment follow each other.
 func joinScope(tx *work.Tx, p *neutrino.SubnetPool) error {
 	if p.AddressScopeID == "" {
 		return nil
@@ -18,9 +18,6 @@ func joinScope(tx *work.Tx, p *neutrino.SubnetPool) error {
 	switch {
 	case err != nil:
 		return err
-	case !tx.Caller.All() && !work.Owns(tx.Caller, a.ProjectID):
-		return neutrino.Errorf(neutrino.Invalid, "IllegalSubnetPoolAssociationToAddressScope",
-			"Illegal subnetpool association: subnetpool %s cannot be associated with address scope %s, which is another project's.", p.ID, a.ID)
 	case a.IPVersion != p.IPVersion:
 		return neutrino.Errorf(neutrino.Invalid, "IllegalSubnetPoolIpVersionAssociationToAddressScope",
 			"Illegal subnetpool association: subnetpool %s cannot associate with address scope %s because subnetpool ip_version is not %d.",
@@ -55,11 +52,13 @@ func overlap(a, b *neutrino.SubnetPool) bool {
 // moveScope checks a pool that changes its scope, or its prefixes within one. A
 // network whose subnets are of several pools would then be in two scopes.
 func moveScope(tx *work.Tx, old, p *neutrino.SubnetPool) error {
+	if err := checkScopeOwner(tx, old); err != nil {
+		return err
+	}
 	if p.AddressScopeID == old.AddressScopeID {
 		if p.AddressScopeID == "" {
 			return nil
 		}
-		// The scope was allowed to the pool: who adds prefixes need not own it.
 		return stayInScope(tx, p)
 	}
 	if err := joinScope(tx, p); err != nil {
@@ -81,6 +80,20 @@ func moveScope(tx *work.Tx, old, p *neutrino.SubnetPool) error {
 		}
 	}
 	return nil
+}
+
+// checkScopeOwner refuses to change the addresses of a pool in a scope of another
+// project: they are addresses of the scope then, which its owner answers for.
+func checkScopeOwner(tx *work.Tx, p *neutrino.SubnetPool) error {
+	if p.AddressScopeID == "" || tx.Caller.All() {
+		return nil
+	}
+	a, ok := store.Get(tx.Tx, store.AddressScopes, p.AddressScopeID)
+	if !ok || work.Owns(tx.Caller, a.ProjectID) {
+		return nil
+	}
+	return neutrino.Errorf(neutrino.Invalid, "IllegalSubnetPoolUpdate",
+		"Illegal subnetpool update : subnetpool %s cannot be updated when associated with shared address scope %s, which is another project's.", p.ID, a.ID)
 }
 
 func stayInScope(tx *work.Tx, p *neutrino.SubnetPool) error {
