@@ -80,8 +80,8 @@ func TestServiceTypesAndStatefulOnTheWire(t *testing.T) {
 	make(`["nova"]`).fails(400, "InvalidSubnetServiceType", "nova")
 	make(`"compute:nova"`).want(400)
 	make(`[1]`).want(400)
-	make(`["compute:nova"]`, "X-Roles", "member").want(403)
-	if got := make(`["compute:nova"]`).want(201).one(); fmt.Sprint(got["service_types"]) != "[compute:nova]" {
+	make(`["compute:nova"]`, "X-Roles", "reader").want(403)
+	if got := make(`["compute:nova"]`, "X-Roles", "member").want(201).one(); fmt.Sprint(got["service_types"]) != "[compute:nova]" {
 		t.Errorf("subnet %v", got)
 	}
 	c.do("POST", "/v2.0/ports", fmt.Sprintf(`{"port":{"network_id":%q}}`, n)).fails(409, "IpAddressGenerationFailureNoMatchingSubnet", "")

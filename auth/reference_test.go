@@ -48,8 +48,8 @@ const letters = `
      create_subnet:segment_id A
      get_subnet:segment_id A
      update_subnet:segment_id A
-     create_subnet:service_types A
-     update_subnet:service_types A
+     create_subnet:service_types A NM
+     update_subnet:service_types M A NM
      create_subnet:tags M A NM
      update_subnet:tags M A NM
      delete_subnet:tags M A NM

@@ -7,13 +7,13 @@ import (
 	"neutrino"
 )
 
-// checkServiceTypes refuses what is no owner of ports, and takes each once.
+// checkServiceTypes refuses what is no owner of ports, <service>:<what>, and takes
+// each once. Which services there are, ports say: their owner is free text.
 func checkServiceTypes(s *neutrino.Subnet) error {
 	var list []string
 	for _, t := range s.ServiceTypes {
-		known := slices.ContainsFunc([]string{neutrino.OwnerNetworkPrefix, neutrino.OwnerComputePrefix, "baremetal:", "trunk:", neutrino.OwnerNeutronPrefix},
-			func(prefix string) bool { return strings.HasPrefix(t, prefix) })
-		if !known || len(t) > 255 || hasControl(t) {
+		service, _, ok := strings.Cut(t, ":")
+		if !ok || service == "" || strings.Trim(service, "abcdefghijklmnopqrstuvwxyz") != "" || len(t) > 255 || hasControl(t) {
 			return neutrino.Errorf(neutrino.Invalid, "InvalidSubnetServiceType",
 				"Subnet service type %s does not correspond to a valid device owner.", strings.ToValidUTF8(t, "?"))
 		}
