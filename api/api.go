@@ -68,7 +68,7 @@ type api struct {
 	db   *store.DB
 	opts Options
 
-	resources  map[string]resource // by path
+	resources  map[string]resource // by path, as [dashed] spells it
 	order      []resource
 	extensions []byte // the whole list, as it is answered
 	document   []byte // what the API is, in OpenAPI's words
@@ -99,7 +99,7 @@ func New(svc *intent.Service, db *store.DB, opts Options) (http.Handler, error) 
 	a := &api{svc: svc, db: db, opts: opts, order: resources(svc.Config()), resources: map[string]resource{}}
 	policy := opts.Policy.Current()
 	for _, r := range a.order {
-		a.resources[r.called().path] = r
+		a.resources[dashed(r.called().path)] = r
 		r.guard(policy)
 	}
 	if err := unruled(policy, a.order); err != nil {
@@ -301,11 +301,16 @@ func (a *api) resource(c *call, parts []string) (*reply, error) {
 // find is the resource whose path the parts of a request's path begin with, of
 // one segment or of two, and the parts that follow.
 func (a *api) find(parts []string) (resource, []string) {
-	if res := a.resources[parts[0]]; res != nil {
+	if res := a.resources[dashed(parts[0])]; res != nil {
 		return res, parts[1:]
 	}
 	if len(parts) == 1 {
 		return nil, nil
 	}
-	return a.resources[parts[0]+"/"+parts[1]], parts[2:]
+	return a.resources[dashed(parts[0]+"/"+parts[1])], parts[2:]
 }
+
+// dashed is the one spelling of a collection by which it is found: as Neutron does,
+// both floatingip_pools and floatingip-pools are answered, whichever of them the
+// reference has (api.md section 1.2).
+func dashed(collection string) string { return strings.ReplaceAll(collection, "_", "-") }
