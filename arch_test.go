@@ -71,6 +71,7 @@ var imports = map[string]struct {
 	"store":               {[]string{".", "store/engine", "store/coding", "store/tree"}, "the store does not know what a port means"},
 	"intent":              {[]string{".", "store", "intent/*"}, "what a request means needs no wire and no host"},
 	"intent/binding":      {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
+	"intent/defaultgroup": {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/dns":          {[]string{".", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/quota":        {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/rbac":         {[]string{".", "store", "intent/work", "intent/quota"}, "shares know what may be shared, and its quota"},

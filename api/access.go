@@ -45,7 +45,7 @@ func (k *kind[T]) accessTo(v view, q *query[T]) access[T] {
 	if k.unwritten == nil {
 		return a
 	}
-	more := k.unwritten(v)
+	more := k.unwritten(v, q.keys)
 	if len(more) == 0 {
 		return a
 	}

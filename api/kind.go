@@ -89,8 +89,9 @@ type kind[T any] struct {
 	// see everything, and perhaps others.
 	reach func(view) []keyed[T]
 	// unwritten, where there is one, are rows that the caller sees although they
-	// are written only when a request needs them.
-	unwritten func(view) []*T
+	// are written only when a request needs them: those that the wanted values of
+	// filters may be looking for, and perhaps others.
+	unwritten func(v view, wanted map[string][]string) []*T
 	// rule is what the policy's rules call the kind, where that is not names.one.
 	rule    string
 	related related[T]
@@ -288,7 +289,9 @@ func (k *kind[T]) at(v view, id neutrino.ID) (*T, bool) {
 		if row, ok := store.Peek(v.Reader, k.table, id); ok || k.unwritten == nil {
 			return row, ok
 		}
-		rest = func(v view) iter.Seq[*T] { return slices.Values(k.unwritten(v)) }
+		rest = func(v view) iter.Seq[*T] {
+			return slices.Values(k.unwritten(v, map[string][]string{"id": {string(id)}}))
+		}
 	}
 	for row := range rest(v) {
 		if k.key(row) == id {

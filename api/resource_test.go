@@ -34,9 +34,9 @@ func TestTheShapeOfEachResource(t *testing.T) {
 	}{
 		"network": {net, "admin_state_up availability_zone_hints availability_zones created_at description dns_domain id ipv4_address_scope ipv6_address_scope mtu name port_security_enabled project_id provider:network_type provider:physical_network provider:segmentation_id revision_number router:external shared status subnets tags tenant_id updated_at"},
 		"subnet":  {c.get("/v2.0/subnets/" + sub).one(), "allocation_pools cidr created_at description dns_nameservers enable_dhcp gateway_ip host_routes id ip_version ipv6_address_mode ipv6_ra_mode name network_id project_id revision_number service_types subnetpool_id tags tenant_id updated_at"},
-		"port":    {port, "admin_state_up allowed_address_pairs binding:host_id binding:profile binding:vif_details binding:vif_type binding:vnic_type created_at description device_id device_owner dns_assignment dns_domain dns_name extra_dhcp_opts fixed_ips id mac_address name network_id port_security_enabled project_id revision_number security_groups status tags tenant_id updated_at"},
+		"port":    {port, "admin_state_up allowed_address_pairs binding:host_id binding:profile binding:vif_details binding:vif_type binding:vnic_type created_at data_plane_status description device_id device_owner dns_assignment dns_domain dns_name extra_dhcp_opts fixed_ips id mac_address name network_id port_security_enabled project_id revision_number security_groups status tags tenant_id updated_at"},
 		"group":   {group, "created_at description id name project_id revision_number security_group_rules shared stateful tags tenant_id updated_at"},
-		"rule":    {group["security_group_rules"].([]any)[0].(map[string]any), "created_at description direction ethertype id normalized_cidr port_range_max port_range_min project_id protocol remote_group_id remote_ip_prefix revision_number security_group_id tenant_id updated_at"},
+		"rule":    {group["security_group_rules"].([]any)[0].(map[string]any), "belongs_to_default_sg created_at description direction ethertype id normalized_cidr port_range_max port_range_min project_id protocol remote_group_id remote_ip_prefix revision_number security_group_id tenant_id updated_at"},
 	} {
 		if got := keys(row.got); got != row.want {
 			t.Errorf("%s has\n%s, want\n%s", name, got, row.want)

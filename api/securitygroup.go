@@ -9,6 +9,7 @@ import (
 	"neutrino"
 	"neutrino/api/wire"
 	"neutrino/intent"
+	"neutrino/intent/defaultgroup"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -27,11 +28,12 @@ func securityGroups() *kind[neutrino.SecurityGroup] {
 		},
 		visible: work.VisibleSecurityGroup,
 		reach:   ownOrGiven(store.GroupsByProject, rbac.SecurityGroup),
-		unwritten: func(v view) []*neutrino.SecurityGroup {
-			if g, _ := unwrittenGroup(v); g != nil {
-				return []*neutrino.SecurityGroup{g}
+		unwritten: func(v view, wanted map[string][]string) (groups []*neutrino.SecurityGroup) {
+			for _, project := range unwrittenFor(v, wanted[projectID], wanted["id"]) {
+				g, _ := unwrittenGroup(v, project)
+				groups = append(groups, g)
 			}
-			return nil
+			return groups
 		},
 		related: related[neutrino.SecurityGroup]{sharedFlag: shared.rule},
 		create:  from(intent.CreateSecurityGroup), update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
@@ -48,24 +50,40 @@ func securityGroups() *kind[neutrino.SecurityGroup] {
 // appendRules embeds the rules of a group, in full.
 func appendRules(b []byte, v view, g *neutrino.SecurityGroup, rules *kind[neutrino.SecurityGroupRule]) []byte {
 	list := slices.Collect(store.By(v.Reader, store.RulesByGroup, string(g.ID)))
-	if len(list) == 0 {
-		if own, unwritten := unwrittenGroup(v); own != nil && own.ID == g.ID {
-			list = unwritten
-		}
+	if len(list) == 0 && !defaultgroup.Written(v.Reader, g.ProjectID) && defaultgroup.Is(v.Reader, g) {
+		_, list = unwrittenGroup(v, g.ProjectID)
 	}
 	return wire.AppendList(b, list, func(b []byte, r *neutrino.SecurityGroupRule) []byte {
 		return rules.appendRow(b, v, r, nil)
 	})
 }
 
-// unwrittenGroup is the default group of the caller's project with its rules,
-// as long as no request has written it: a GET shows it and writes nothing
-// (api.md section 6, W15).
-func unwrittenGroup(v view) (*neutrino.SecurityGroup, []*neutrino.SecurityGroupRule) {
-	if v.caller.ProjectID == "" || intent.HasDefaultGroup(v.Reader, v.caller.ProjectID) {
-		return nil, nil
+// unwrittenFor are the projects whose default groups no request has written and
+// that the caller sees all the same: its own and, where it sees everything, those
+// that it asks for by project or by group (api.md section 3.4). What is shown can
+// be used: a group whose ID does not tell its project is shown to that project only.
+func unwrittenFor(v view, projects, groups []string) (list []string) {
+	asked, ids := []string{v.caller.ProjectID}, slices.Clone(groups)
+	for _, project := range projects {
+		ids = append(ids, string(defaultgroup.ID(project)))
 	}
-	g, rules := intent.DefaultGroup(v.caller.ProjectID)
+	for _, id := range ids {
+		if project, ok := defaultgroup.ShownTo(v.caller, neutrino.ID(id)); ok {
+			asked = append(asked, project)
+		}
+	}
+	for _, project := range asked {
+		if project != "" && !slices.Contains(list, project) && !defaultgroup.Written(v.Reader, project) {
+			list = append(list, project)
+		}
+	}
+	return list
+}
+
+// unwrittenGroup is a project's default group with its rules before a request
+// writes it: a GET shows it and writes nothing (api.md section 6, W15).
+func unwrittenGroup(v view, project string) (*neutrino.SecurityGroup, []*neutrino.SecurityGroupRule) {
+	g, rules := defaultgroup.Of(project)
 	g.CreatedAt, g.UpdatedAt = v.now.Truncate(time.Second), v.now.Truncate(time.Second)
 	list := make([]*neutrino.SecurityGroupRule, len(rules))
 	for i := range rules {
@@ -81,8 +99,12 @@ func groupAt(v view, id neutrino.ID) (*neutrino.SecurityGroup, bool) {
 	if g, ok := store.Peek(v.Reader, store.SecurityGroups, id); ok {
 		return g, true
 	}
-	g, _ := unwrittenGroup(v)
-	return g, g != nil && g.ID == id
+	for _, project := range unwrittenFor(v, nil, []string{string(id)}) {
+		if g, _ := unwrittenGroup(v, project); g.ID == id {
+			return g, true
+		}
+	}
+	return nil, false
 }
 
 func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
@@ -96,12 +118,18 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			{"project_id", store.RulesByProject},
 		},
 		visible: work.VisibleSecurityGroupRule,
-		unwritten: func(v view) []*neutrino.SecurityGroupRule {
-			_, rules := unwrittenGroup(v)
+		unwritten: func(v view, wanted map[string][]string) (rules []*neutrino.SecurityGroupRule) {
+			for _, project := range unwrittenFor(v, wanted[projectID], wanted["security_group_id"]) {
+				_, list := unwrittenGroup(v, project)
+				rules = append(rules, list...)
+			}
 			return rules
 		},
-		reach: reachOfRules,
+		reach:    reachOfRules,
+		computed: []column[neutrino.SecurityGroupRule]{ofDefaultGroup().column(inDefaultGroup)},
+		filters:  map[string]func(*query[neutrino.SecurityGroupRule], []string) error{inDefaultGroup: ofDefaultGroup().filter},
 		related: related[neutrino.SecurityGroupRule]{
+			inDefaultGroup: ofDefaultGroup().rule,
 			"security_group:project_id": func(v view, r *neutrino.SecurityGroupRule) (string, bool) {
 				g, ok := groupAt(v, r.SecurityGroupID)
 				if !ok {
@@ -129,6 +157,19 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			},
 		},
 	}.ready()
+}
+
+// inDefaultGroup is the attribute of a rule of its project's default group.
+const inDefaultGroup = "belongs_to_default_sg"
+
+func ofDefaultGroup() fact[neutrino.SecurityGroupRule] {
+	return func(v view, r *neutrino.SecurityGroupRule) bool {
+		g, ok := store.Peek(v.Reader, store.SecurityGroups, r.SecurityGroupID)
+		if !ok { // not written yet, as the rule
+			return r.SecurityGroupID == defaultgroup.ID(r.ProjectID)
+		}
+		return defaultgroup.Is(v.Reader, g)
+	}
 }
 
 // reachOfRules is a project's own rules, and those of the groups that it sees.

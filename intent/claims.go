@@ -90,8 +90,6 @@ func groupUserPrefix(group neutrino.ID) string { return work.GroupUserPrefix(gro
 
 func groupUserClaim(group, port neutrino.ID) string { return groupUserPrefix(group) + string(port) }
 
-func defaultGroupClaim(project string) string { return "default-group/" + project }
-
 func dhcpSlotPrefix(network neutrino.ID) string { return "dhcp-slot/" + string(network) + "/" }
 
 func dhcpSlotClaim(network neutrino.ID, n int) string {

@@ -5,75 +5,18 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/defaultgroup"
 	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
 
-// DefaultGroup is a project's default group with its rules as they will be
-// written on the first request that needs them: until then a list can show
-// them without writing. Their IDs are a function of the project.
-func DefaultGroup(project string) (neutrino.SecurityGroup, []neutrino.SecurityGroupRule) {
-	g := neutrino.SecurityGroup{ID: defaultGroupID(project), Name: neutrino.DefaultGroup, ProjectID: project, Stateful: true}
-	g.Description = "Default security group"
-	var list []neutrino.SecurityGroupRule
-	for _, family := range []neutrino.EtherType{neutrino.IPv4, neutrino.IPv6} {
-		for _, direction := range []neutrino.Direction{neutrino.Ingress, neutrino.Egress} {
-			r := neutrino.SecurityGroupRule{
-				ID:        nameID("default-group." + string(family) + "." + string(direction) + "." + project),
-				ProjectID: project, SecurityGroupID: g.ID, Direction: direction, EtherType: family,
-			}
-			if direction == neutrino.Ingress {
-				r.RemoteGroupID = g.ID
-			}
-			list = append(list, r)
-		}
-	}
-	return g, list
-}
-
-// HasDefaultGroup reports whether the project's default group is written.
-func HasDefaultGroup(r store.Reader, project string) bool {
-	_, held := r.Holder(defaultGroupClaim(project))
-	return held
-}
-
-// EnsureDefaultGroup writes the project's default group where it is missing, and
-// returns its ID.
-func EnsureDefaultGroup(tx *Tx, project string) (neutrino.ID, error) {
-	return defaultGroup(tx, project)
-}
-
-func defaultGroup(tx *Tx, project string) (neutrino.ID, error) {
-	if id, held := tx.Holder(defaultGroupClaim(project)); held {
-		return neutrino.ID(id), nil
-	}
-	g, list := DefaultGroup(project)
-	if !tx.Claim(defaultGroupClaim(project), string(g.ID)) {
-		return "", neutrino.Errorf(neutrino.Conflict, "SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
-	}
-	addGroup(tx, &g, list)
-	return g.ID, nil
-}
-
-// addGroup stores a new group with its rules.
-func addGroup(tx *Tx, g *neutrino.SecurityGroup, list []neutrino.SecurityGroupRule) {
-	tx.Born(g.ID, &g.Standard)
-	store.Put(tx.Tx, store.SecurityGroups, g)
-	for _, r := range list {
-		tx.Born(r.ID, &r.Standard)
-		store.Put(tx.Tx, store.SecurityGroupRules, &r)
-	}
-}
-
-// findGroup gets a group that the caller sees. The caller's own default group
-// is written first where it was only shown so far.
+// findGroup gets a group that the caller sees. A default group is written first
+// where it was only shown so far.
 func findGroup(tx *Tx, id neutrino.ID) (*neutrino.SecurityGroup, error) {
-	if id == defaultGroupID(tx.Caller.ProjectID) {
-		if _, err := defaultGroup(tx, tx.Caller.ProjectID); err != nil {
-			return nil, err
-		}
+	if err := defaultgroup.Need(tx, id); err != nil {
+		return nil, err
 	}
 	return work.Find(tx, work.Groups(), id)
 }
@@ -88,7 +31,7 @@ func CreateSecurityGroup(tx *Tx, g neutrino.SecurityGroup, set neutrino.Fields) 
 	if err := notDefaultName(g.Name); err != nil {
 		return nil, err
 	}
-	if _, err := defaultGroup(tx, project); err != nil {
+	if _, err := defaultgroup.Ensure(tx, project); err != nil {
 		return nil, err
 	}
 	if err := quota.Charge(tx, project, quota.SecurityGroup, quota.SecurityGroupRule); err != nil {
@@ -103,7 +46,7 @@ func CreateSecurityGroup(tx *Tx, g neutrino.SecurityGroup, set neutrino.Fields) 
 			Direction: neutrino.Egress, EtherType: family,
 		})
 	}
-	addGroup(tx, &g, list)
+	defaultgroup.Add(tx, &g, list)
 	return &g, nil
 }
 
@@ -112,12 +55,6 @@ func notDefaultName(name string) error {
 		return nil
 	}
 	return neutrino.Errorf(neutrino.Conflict, "SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
-}
-
-// isDefault reports whether the group is its project's default group.
-func isDefault(tx *Tx, g *neutrino.SecurityGroup) bool {
-	id, _ := tx.Holder(defaultGroupClaim(g.ProjectID))
-	return neutrino.ID(id) == g.ID
 }
 
 // UpdateSecurityGroup changes a group; the default group keeps its name.
@@ -134,7 +71,7 @@ func UpdateSecurityGroup(tx *Tx, id neutrino.ID, change func(*neutrino.SecurityG
 		return nil, err
 	}
 	switch {
-	case set.Has("name") && isDefault(tx, old):
+	case set.Has("name") && defaultgroup.Is(tx, old):
 		return nil, neutrino.Errorf(neutrino.Conflict, "SecurityGroupCannotUpdateDefault",
 			"Updating default security group not allowed.")
 	case set.Has("name"):
@@ -162,12 +99,12 @@ func DeleteSecurityGroup(tx *Tx, id neutrino.ID) error {
 	if err != nil {
 		return err
 	}
-	if isDefault(tx, g) {
+	if defaultgroup.Is(tx, g) {
 		if !tx.Caller.Admin {
 			return neutrino.Errorf(neutrino.Conflict, "SecurityGroupCannotRemoveDefault",
 				"Insufficient rights for removing default security group.")
 		}
-		tx.Release(defaultGroupClaim(g.ProjectID))
+		defaultgroup.Forget(tx, g.ProjectID)
 	}
 	if err := unused(tx, id); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"neutrino"
+	"neutrino/intent/defaultgroup"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -36,7 +37,7 @@ func TestGroupsBeginWithTheirRules(t *testing.T) {
 	if n := store.Count(snap, store.RulesByGroup, string(g.ID)); n != 2 || !g.Stateful {
 		t.Errorf("%d rules, %+v", n, g)
 	}
-	id := defaultGroupID("alice")
+	id := defaultgroup.ID("alice")
 	if n := store.Count(snap, store.RulesByGroup, string(id)); n != 4 {
 		t.Errorf("the default group has %d rules", n)
 	}
@@ -50,7 +51,7 @@ func TestGroupsBeginWithTheirRules(t *testing.T) {
 
 func TestTheDefaultGroupIsKnownBeforeItIsWritten(t *testing.T) {
 	c := newCloud(t)
-	shown, list := DefaultGroup("alice")
+	shown, list := defaultgroup.Of("alice")
 	if len(list) != 4 {
 		t.Errorf("%d rules", len(list))
 	}
@@ -61,7 +62,7 @@ func TestTheDefaultGroupIsKnownBeforeItIsWritten(t *testing.T) {
 	c.refused(bob, "SecurityGroupNotFound", createRule(neutrino.SecurityGroupRule{SecurityGroupID: shown.ID, Direction: neutrino.Ingress}))
 	var mine *neutrino.SecurityGroup
 	c.do(bob, func(tx *Tx) (err error) {
-		id, _ := DefaultGroup("bob")
+		id, _ := defaultgroup.Of("bob")
 		mine, err = UpdateSecurityGroup(tx, id.ID, func(g *neutrino.SecurityGroup) error { g.Description = "mine"; return nil }, fieldsOf("description"))
 		return
 	})
@@ -73,7 +74,7 @@ func TestTheDefaultGroupIsKnownBeforeItIsWritten(t *testing.T) {
 func TestTheDefaultGroupIsGuarded(t *testing.T) {
 	c := newCloud(t)
 	web := c.group(alice, "web")
-	id := defaultGroupID("alice")
+	id := defaultgroup.ID("alice")
 	rename := func(id neutrino.ID, name string) func(*Tx) error {
 		return func(tx *Tx) error {
 			_, err := UpdateSecurityGroup(tx, id, func(g *neutrino.SecurityGroup) error { g.Name = name; return nil }, fieldsOf("name"))

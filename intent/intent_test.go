@@ -279,7 +279,7 @@ func (c *cloud) auditRest(snap *store.Snapshot, claim func(string, neutrino.ID))
 	}
 	for g := range store.All(snap, store.SecurityGroups) {
 		if g.Name == neutrino.DefaultGroup {
-			claim(defaultGroupClaim(g.ProjectID), g.ID)
+			claim("default-group/"+g.ProjectID, g.ID)
 		}
 	}
 	for r := range store.All(snap, store.SecurityGroupRules) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/defaultgroup"
 	"neutrino/intent/dns"
 	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
@@ -52,7 +53,7 @@ func CreateNetwork(tx *Tx, n neutrino.Network, set neutrino.Fields) (*neutrino.N
 	if err := setMTU(tx, &n); err != nil {
 		return nil, err
 	}
-	if _, err := defaultGroup(tx, project); err != nil {
+	if _, err := defaultgroup.Ensure(tx, project); err != nil {
 		return nil, err
 	}
 	if err := openNetwork(tx, &n); err != nil {

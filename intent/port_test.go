@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"neutrino"
+	"neutrino/intent/defaultgroup"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -28,7 +29,7 @@ func TestAPortGetsAMACAnAddressOfEachFamilyAndTheDefaultGroup(t *testing.T) {
 	if len(p.FixedIPs) != 2 || p.FixedIPs[0].SubnetID != v4.ID || p.FixedIPs[1].SubnetID != v6.ID {
 		t.Errorf("addresses %v", p.FixedIPs)
 	}
-	if !slices.Equal(p.SecurityGroups, []neutrino.ID{defaultGroupID("alice")}) || !p.PortSecurityEnabled || p.RevisionNumber != 1 {
+	if !slices.Equal(p.SecurityGroups, []neutrino.ID{defaultgroup.ID("alice")}) || !p.PortSecurityEnabled || p.RevisionNumber != 1 {
 		t.Errorf("made %+v", p)
 	}
 	empty := c.port(alice, neutrino.Port{NetworkID: c.network(alice, neutrino.Network{}).ID})
@@ -150,7 +151,7 @@ func TestPortSecurity(t *testing.T) {
 	n := c.network(alice, neutrino.Network{})
 	open := c.network(alice, neutrino.Network{}, "port_security_enabled")
 	pair := []neutrino.AddressPair{{IPAddress: netip.MustParsePrefix("10.9.0.0/24")}}
-	group := defaultGroupID("alice")
+	group := defaultgroup.ID("alice")
 	if p := c.port(alice, neutrino.Port{NetworkID: open.ID}); p.PortSecurityEnabled || len(p.SecurityGroups) > 0 {
 		t.Errorf("made %+v", p)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/defaultgroup"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -25,7 +26,7 @@ func securePort(tx *Tx, n *neutrino.Network, p *neutrino.Port, set neutrino.Fiel
 		return checkUnsecured(p)
 	}
 	if !set.Has("security_groups") && len(p.SecurityGroups) == 0 {
-		g, err := defaultGroup(tx, p.ProjectID)
+		g, err := defaultgroup.Ensure(tx, p.ProjectID)
 		if err != nil {
 			return err
 		}
@@ -78,6 +79,9 @@ func checkGroups(tx *Tx, p *neutrino.Port) error {
 	var list []neutrino.ID
 	var unknown []string
 	for _, id := range p.SecurityGroups {
+		if err := defaultgroup.Need(tx, id); err != nil {
+			return err
+		}
 		g, ok := store.Peek(tx.Tx, store.SecurityGroups, id)
 		switch {
 		case !ok || !work.VisibleSecurityGroup(tx.Caller, tx.Tx, g) && g.ProjectID != p.ProjectID:

@@ -1,9 +1,8 @@
 package intent
 
 import (
-	"slices"
-
 	"neutrino"
+	"neutrino/intent/defaultgroup"
 	"neutrino/intent/quota"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -55,24 +54,10 @@ func holdRemoteGroup(tx *Tx, id neutrino.ID) error {
 	return nil
 }
 
-// writeDefaultRule writes the caller's default group, when the rule is one of
-// those that were only shown so far.
-func writeDefaultRule(tx *Tx, id neutrino.ID) error {
-	if HasDefaultGroup(tx, tx.Caller.ProjectID) {
-		return nil
-	}
-	_, rules := DefaultGroup(tx.Caller.ProjectID)
-	if !slices.ContainsFunc(rules, func(r neutrino.SecurityGroupRule) bool { return r.ID == id }) {
-		return nil
-	}
-	_, err := defaultGroup(tx, tx.Caller.ProjectID)
-	return err
-}
-
 // DeleteSecurityGroupRule takes a rule out of its group and bumps the group.
 // The owner of either may.
 func DeleteSecurityGroupRule(tx *Tx, id neutrino.ID) error {
-	if err := writeDefaultRule(tx, id); err != nil {
+	if err := defaultgroup.NeedRule(tx, id); err != nil {
 		return err
 	}
 	r, err := work.Find(tx, work.Rules(), id)

@@ -4,14 +4,15 @@ import (
 	"context"
 
 	"neutrino"
+	"neutrino/intent/defaultgroup"
 	"neutrino/intent/rbac"
 )
 
-// CreateRBACPolicy makes an RBAC policy. The caller's default group can be
-// shared before anything needed it: then it is written first.
+// CreateRBACPolicy makes an RBAC policy. A default group can be shared before
+// anything needed it: then it is written first.
 func CreateRBACPolicy(tx *Tx, p neutrino.RBACPolicy, set neutrino.Fields) (*neutrino.RBACPolicy, error) {
-	if p.ObjectType == rbac.SecurityGroup && p.ObjectID == defaultGroupID(tx.Caller.ProjectID) {
-		if _, err := defaultGroup(tx, tx.Caller.ProjectID); err != nil {
+	if p.ObjectType == rbac.SecurityGroup {
+		if err := defaultgroup.Need(tx, p.ObjectID); err != nil {
 			return nil, err
 		}
 	}

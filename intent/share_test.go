@@ -7,6 +7,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent/addressscope"
+	"neutrino/intent/defaultgroup"
 	"neutrino/intent/rbac"
 	"neutrino/intent/subnetpool"
 	"neutrino/intent/work"
@@ -192,9 +193,9 @@ func TestOneExternalNetworkIsTheDefault(t *testing.T) {
 	is(second, false)
 	c.do(admin, set(first, "is_default", yes))
 	for p := range store.By(c.db.Snapshot(), store.RBACPoliciesByObject, string(first.ID)) {
-		c.do(admin, unshare(p))
 		c.refused(admin, "RbacPolicyInUse", unshare(p)) // the default one is everybody's
 		c.do(admin, set(first, "is_default", no))
+		c.do(admin, unshare(p))
 	}
 	is(first, false)
 	third := c.network(admin, neutrino.Network{External: true, IsDefault: true})
@@ -235,7 +236,7 @@ func TestASharedSecurityGroup(t *testing.T) {
 	if !work.VisibleSecurityGroup(bob, snap, g) || work.VisibleSecurityGroup(carol, snap, g) {
 		t.Error("visibility is wrong")
 	}
-	c.share(carol, rbac.SecurityGroup, defaultGroupID("carol"), "bob") // before anything needed it
+	c.share(carol, rbac.SecurityGroup, defaultgroup.ID("carol"), "bob") // before anything needed it
 }
 
 // A pool is shared with projects only that see its address scope, and the

@@ -17,7 +17,3 @@ func dhcpDeviceID(host string, network neutrino.ID) string {
 	short, _, _ := strings.Cut(host, ".")
 	return "dhcp" + string(nameID(short)) + "-" + string(network)
 }
-
-// defaultGroupID is the ID of a project's default group, known before the group
-// is written.
-func defaultGroupID(project string) neutrino.ID { return nameID("default-group." + project) }

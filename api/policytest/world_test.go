@@ -17,6 +17,7 @@ import (
 	"neutrino"
 	"neutrino/api"
 	"neutrino/intent"
+	"neutrino/intent/defaultgroup"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
 )
@@ -97,7 +98,7 @@ func newWorld(t testing.TB) *world {
 // what is only shown to itself is no fixture.
 func (w *world) writeDefaultGroup(project string) {
 	err := w.svc.Do(context.Background(), intent.Caller{Admin: true}, func(tx *intent.Tx) error {
-		_, err := intent.EnsureDefaultGroup(tx, project)
+		_, err := defaultgroup.Ensure(tx, project)
 		return err
 	})
 	if err != nil {
