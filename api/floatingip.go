@@ -64,8 +64,8 @@ func appendPortDetails(b []byte, v view, f *neutrino.FloatingIP) []byte {
 	return append(b, '}')
 }
 
-// appendForwardings embeds a floating IP's port forwardings, without their
-// descriptions.
+// appendForwardings embeds what Neutron does of a floating IP's port forwardings:
+// clients compare whole objects. Those of a range have it beside.
 func appendForwardings(b []byte, v view, f *neutrino.FloatingIP) []byte {
 	b = append(b, '[')
 	first := true
@@ -77,10 +77,12 @@ func appendForwardings(b []byte, v view, f *neutrino.FloatingIP) []byte {
 		b = wire.AppendString(append(b, `{"id":`...), string(p.ID))
 		b = wire.AppendString(append(b, `,"protocol":`...), p.Protocol)
 		b = wire.AppendNullable(append(b, `,"external_port":`...), &p.ExternalPort)
-		b = wire.AppendString(append(b, `,"external_port_range":`...), p.ExternalPorts().String())
 		b = wire.AppendAddr(append(b, `,"internal_ip_address":`...), p.InternalIPAddress)
 		b = wire.AppendNullable(append(b, `,"internal_port":`...), &p.InternalPort)
-		b = wire.AppendString(append(b, `,"internal_port_range":`...), p.InternalPorts().String())
+		if p.ExternalPort == nil {
+			b = wire.AppendString(append(b, `,"external_port_range":`...), p.ExternalPorts().String())
+			b = wire.AppendString(append(b, `,"internal_port_range":`...), p.InternalPorts().String())
+		}
 		b = wire.AppendString(append(b, `,"internal_port_id":`...), string(p.InternalPortID))
 		b = append(b, '}')
 	}

@@ -24,9 +24,8 @@ func associate(tx *Tx, f *neutrino.FloatingIP) error {
 	if err != nil {
 		return err
 	}
-	for range store.By(tx.Tx, store.PortForwardingsByFloatingIP, string(f.ID)) {
-		return neutrino.Errorf(neutrino.Conflict, "FipInUseByPortForwarding",
-			"Floating IP %s in use by Port Forwarding resources.", f.ID)
+	if err := unforwarded(tx, f); err != nil {
+		return err
 	}
 	for pf := range store.By(tx.Tx, store.PortForwardingsByPort, string(p.ID)) {
 		if pf.InternalIPAddress == fixed.IPAddress {

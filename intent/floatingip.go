@@ -146,22 +146,33 @@ func saveFloatingIP(tx *Tx, f *neutrino.FloatingIP) {
 	store.Put(tx.Tx, store.FloatingIPs, f)
 }
 
-// DeleteFloatingIP deletes a floating IP with its port and its forwardings.
+// DeleteFloatingIP deletes a floating IP with its port. Forwardings keep it, as they
+// do in Neutron.
 func DeleteFloatingIP(tx *Tx, id neutrino.ID) error {
 	f, err := work.Find(tx, work.FloatingIPs(), id)
 	if err != nil {
+		return err
+	}
+	if err := unforwarded(tx, f); err != nil {
 		return err
 	}
 	removeFloatingIP(tx, f)
 	return nil
 }
 
+// unforwarded refuses what a floating IP with forwardings cannot do. Each of them
+// goes through its row, so that none comes meanwhile.
+func unforwarded(tx *Tx, f *neutrino.FloatingIP) error {
+	for range store.By(tx.Tx, store.PortForwardingsByFloatingIP, string(f.ID)) {
+		return neutrino.Errorf(neutrino.Conflict, "FipInUseByPortForwarding",
+			"Floating IP %s in use by Port Forwarding resources.", f.ID)
+	}
+	return nil
+}
+
+// removeFloatingIP deletes a floating IP that has no forwardings.
 func removeFloatingIP(tx *Tx, old *neutrino.FloatingIP) {
 	store.Get(tx.Tx, store.FloatingIPs, old.ID) // nobody may change it meanwhile
-	for _, pf := range slices.Collect(store.By(tx.Tx, store.PortForwardingsByFloatingIP, string(old.ID))) {
-		touchPort(tx, pf.InternalPortID)
-		removeForwarding(tx, old, pf)
-	}
 	if f := *old; f.PortID != "" {
 		disassociate(tx, &f)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"neutrino"
 	"neutrino/intent/work"
-	"neutrino/store"
 )
 
 func TestAFloatingIPStandsForOneAddress(t *testing.T) {
@@ -214,11 +213,11 @@ func TestPortsOfAFloatingIPAreForwarded(t *testing.T) {
 		t.Errorf("the last forwarding is gone, but %+v", now)
 	}
 	third := c.port(alice, neutrino.Port{NetworkID: n.ID})
-	c.forwarding(alice, f.ID, forwardTo(third, 80, 81))
-	c.do(alice, func(tx *Tx) error { return DeleteFloatingIP(tx, f.ID) })
-	if n := store.Count(c.db.Snapshot(), store.PortForwardingsByPort, string(third.ID)); n != 0 {
-		t.Errorf("%d forwardings left", n)
-	}
+	last := c.forwarding(alice, f.ID, forwardTo(third, 80, 81))
+	remove := func(tx *Tx) error { return DeleteFloatingIP(tx, f.ID) }
+	c.refused(alice, "FipInUseByPortForwarding", remove)
+	c.do(alice, func(tx *Tx) error { return DeletePortForwarding(tx, f.ID, last.ID) })
+	c.do(alice, remove)
 }
 
 // recited draws the bytes of a text first, and then at random.
