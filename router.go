@@ -13,6 +13,9 @@ type Router struct {
 	Gateway               *Gateway    `json:"external_gateway_info" api:"post,put,null"`
 	Routes                []HostRoute `json:"routes" api:"put"`
 	AvailabilityZoneHints []string    `json:"availability_zone_hints" api:"post"`
+	// HA and Distributed would run the router on several hosts: both are false.
+	HA          bool `json:"ha,omitempty" api:"post,put,explicit"`
+	Distributed bool `json:"distributed,omitempty" api:"post,put,explicit"`
 	Standard
 	Tagged
 

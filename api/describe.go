@@ -132,8 +132,6 @@ func computedForm(name string) openapi.Schema {
 		return openapi.List(openapi.Of("string"))
 	case gatewayInfo:
 		return gatewayForm()
-	case "ha":
-		return openapi.Of("boolean")
 	case "ipv4_address_scope", "ipv6_address_scope":
 		return openapi.OrNull(openapi.Of("string"))
 	case "min_prefixlen", "max_prefixlen", "default_prefixlen":

@@ -29,7 +29,11 @@ func routers() *kind[neutrino.Router] {
 		},
 		visible: work.VisibleRouter,
 		create:  from(intent.CreateRouter), update: updateRouter, remove: intent.DeleteRouter,
-		parse: map[string]func(*neutrino.Router, any) error{gatewayInfo: parseGateway},
+		parse: map[string]func(*neutrino.Router, any) error{
+			gatewayInfo:   parseGateway,
+			"ha":          func(r *neutrino.Router, raw any) error { return parseFlag(&r.HA, raw) },
+			"distributed": func(r *neutrino.Router, raw any) error { return parseFlag(&r.Distributed, raw) },
+		},
 		parts: map[string][]string{gatewayInfo: {gatewaySNAT, gatewayFixedIPs}},
 		computed: []column[neutrino.Router]{
 			{name: gatewayInfo, write: appendGateway},
@@ -102,6 +106,14 @@ func parseGateway(r *neutrino.Router, raw any) error {
 	}
 	r.Gateway = &g
 	return nil
+}
+
+// parseFlag reads a truth value; null is none, and so false.
+func parseFlag(p *bool, raw any) error {
+	if *p = false; raw == nil {
+		return nil
+	}
+	return wire.DecodeBool(p, raw)
 }
 
 func appendGateway(b []byte, _ view, r *neutrino.Router) []byte {

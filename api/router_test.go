@@ -42,7 +42,7 @@ func TestARouterShowsItsGateway(t *testing.T) {
 	c := newCloud(t)
 	public, outside := c.external("public", "203.0.113.0/24")
 	r := c.router("")
-	if got := keys(r); got != "admin_state_up availability_zone_hints availability_zones created_at description external_gateway_info id name project_id revision_number routes status tags tenant_id updated_at" {
+	if got := keys(r); got != "admin_state_up availability_zone_hints availability_zones created_at description distributed external_gateway_info ha id name project_id revision_number routes status tags tenant_id updated_at" {
 		t.Errorf("router has %s", got)
 	}
 	if r["external_gateway_info"] != nil || r["status"] != "ACTIVE" || fmt.Sprint(r["routes"]) != "[]" || r["tenant_id"] != "default" {
@@ -206,7 +206,6 @@ func TestRoutersAreFilteredAndSorted(t *testing.T) {
 	for _, bad := range []string{"status=ACTIVE", "external_gateway_info=x", "distributed=true"} {
 		c.get("/v2.0/routers?"+bad).fails(400, wire.TypeBadRequest, "invalid attribute for filtering")
 	}
-	c.do("POST", "/v2.0/routers", `{"router":{"ha":true}}`).fails(400, wire.TypeBadRequest, "Unrecognized attribute(s) 'ha'")
 	c.do("POST", "/v2.0/routers", `{"router":{"routes":[]}}`).fails(400, wire.TypeBadRequest, "not allowed in POST")
 }
 

@@ -45,6 +45,9 @@ func CreateRouter(tx *Tx, router neutrino.Router, set neutrino.Fields) (*neutrin
 		return nil, err
 	}
 	r := cloneRouter(&router)
+	if err := checkOneHost(r); err != nil {
+		return nil, err
+	}
 	r.ID, r.ProjectID, r.Status = tx.NewID(), project, neutrino.RouterActive
 	r.GatewayPortID, r.Routes = "", nil
 	if !set.Has("admin_state_up") {
@@ -73,6 +76,9 @@ func UpdateRouter(tx *Tx, id neutrino.ID, change func(*neutrino.Router) error, s
 	if err := change(r); err != nil {
 		return nil, err
 	}
+	if err := checkOneHost(r); err != nil {
+		return nil, err
+	}
 	r = cloneRouter(r) // a gateway that is completed below is the request's, which may run again
 	if set.Has("external_gateway_info") {
 		if err := changeGateway(tx, old, r, set); err != nil {
@@ -90,6 +96,16 @@ func UpdateRouter(tx *Tx, id neutrino.ID, change func(*neutrino.Router) error, s
 	}
 	saveRouter(tx, r)
 	return r, placeRouter(tx, r)
+}
+
+// checkOneHost refuses what would need a router on several hosts.
+func checkOneHost(r *neutrino.Router) error {
+	for name, asked := range map[string]bool{"ha": r.HA, "distributed": r.Distributed} {
+		if asked {
+			return neutrino.Invalidf("%s: a router runs on one host at a time, and goes to another when that is lost; leave %s out or set it to false", name, name)
+		}
+	}
+	return nil
 }
 
 // DeleteRouter deletes a router without interfaces; its gateway goes with it.
