@@ -10,9 +10,9 @@ type Network struct {
 	Shared                bool        `json:"shared" api:"post,put,filter"`
 	External              bool        `json:"router:external" api:"post,put,filter"`
 	IsDefault             bool        `json:"is_default" api:"post,put,filter"` // the one default external network
-	NetworkType           NetworkType `json:"provider:network_type" api:"post,filter,max=32"`
-	PhysicalNetwork       string      `json:"provider:physical_network" api:"post,filter,max=64,null"`
-	SegmentationID        int64       `json:"provider:segmentation_id" api:"post,filter,null"`
+	NetworkType           NetworkType `json:"provider:network_type" api:"post,put,filter,max=32"`
+	PhysicalNetwork       string      `json:"provider:physical_network" api:"post,put,filter,max=64,null"`
+	SegmentationID        int64       `json:"provider:segmentation_id" api:"post,put,filter,null"`
 	MTU                   int         `json:"mtu" api:"post,put,filter,sort,min=0"`
 	PortSecurityEnabled   bool        `json:"port_security_enabled" api:"post,put,default=true"`
 	DNSDomain             string      `json:"dns_domain,omitempty" api:"post,put,max=255"`

@@ -134,6 +134,9 @@ func (v verb) takes(a *wire.Attribute) bool {
 // must, and what their values are (api.md section 1.2).
 func (k *kind[T]) decode(v verb, raw wire.Object) (*request[T], error) {
 	raw, err := k.fold(raw)
+	if err == nil && k.reshape != nil {
+		raw, err = k.reshape(raw)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -106,6 +106,9 @@ type kind[T any] struct {
 	update    func(*intent.Tx, neutrino.ID, func(*T) error, neutrino.Fields) (*T, error)
 	remove    func(*intent.Tx, neutrino.ID) error
 
+	// reshape, where there is one, says the object of a request otherwise before it
+	// is decoded.
+	reshape func(wire.Object) (wire.Object, error)
 	// parse replaces the parser of an attribute.
 	parse map[string]func(*T, any) error
 	// hidden are ids that a POST takes and that no answer shows.

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"maps"
+	"reflect"
+	"slices"
 	"strconv"
 
 	"neutrino"
@@ -23,6 +26,8 @@ func networks() *kind[neutrino.Network] {
 		reach:   ownOrGiven(store.NetworksByProject, rbac.Network),
 		related: related[neutrino.Network]{sharedFlag: networkShared().rule, networkExternal: isExternal().rule},
 		create:  from(intent.CreateNetwork), update: intent.UpdateNetwork, remove: intent.DeleteNetwork,
+		reshape: oneSegment,
+		parse:   map[string]func(*neutrino.Network, any) error{providerSegment: parseSegmentationID},
 		computed: []column[neutrino.Network]{
 			networkShared().column(sharedFlag),
 			isExternal().column(networkExternal),
@@ -39,6 +44,58 @@ func networks() *kind[neutrino.Network] {
 			networkExternal: isExternal().filter,
 		},
 	}.ready()
+}
+
+// The attributes of a network's segment: the one that it has, or a list.
+const (
+	providerType     = "provider:network_type"
+	providerPhysical = "provider:physical_network"
+	providerSegment  = "provider:segmentation_id"
+	networkSegments  = "segments"
+)
+
+// oneSegment reads a list of one segment as the provider attributes that it is; a
+// network has one segment, and answers show it so (api.md section 2.1).
+func oneSegment(o wire.Object) (wire.Object, error) {
+	raw, given := o[networkSegments]
+	if !given {
+		return o, nil
+	}
+	attributes := []string{providerType, providerPhysical, providerSegment}
+	for _, name := range attributes {
+		if _, both := o[name]; both {
+			return nil, neutrino.Errorf(neutrino.Invalid, "SegmentsSetInConjunctionWithProviders", "Segments and provider values cannot both be set.")
+		}
+	}
+	list, isList := raw.([]any)
+	switch {
+	case !isList || len(list) == 0:
+		return nil, wire.BadValue(networkSegments, "'%s' is not a list of segments", wire.Show(raw))
+	case len(list) > 1:
+		return nil, neutrino.Invalidf("segments: a network has one segment here, not %d", len(list))
+	}
+	segment, ok := list[0].(wire.Object)
+	if !ok {
+		return nil, wire.BadValue(networkSegments, "'%s' is not a dictionary", wire.Show(list[0]))
+	}
+	flat := maps.Clone(o)
+	delete(flat, networkSegments)
+	for key, value := range segment {
+		if !slices.Contains(attributes, key) {
+			return nil, wire.BadRequest("Unrecognized attribute(s) '%s'", wire.Show(key))
+		}
+		flat[key] = value
+	}
+	return flat, nil
+}
+
+// parseSegmentationID tells no number from 0, which is none that a segment can have.
+func parseSegmentationID(n *neutrino.Network, raw any) error {
+	err := wire.Decode(&wire.Attribute{Name: providerSegment, Type: reflect.TypeFor[int64](), Null: true}, &n.SegmentationID, raw)
+	if err == nil && raw != nil && n.SegmentationID < 1 {
+		err = neutrino.Invalidf("segmentation_id %d is out of range: it is 1 or more", n.SegmentationID)
+	}
+	return err
 }
 
 // networkExternal is the attribute of networks for gateways and floating IPs.

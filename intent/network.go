@@ -134,6 +134,9 @@ func UpdateNetwork(tx *Tx, id neutrino.ID, change func(*neutrino.Network) error,
 	if err := change(&n); err != nil {
 		return nil, err
 	}
+	if err := changeSegment(tx, old, &n); err != nil {
+		return nil, err
+	}
 	if err := dns.Network(&n); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"cmp"
 	"slices"
 
 	"neutrino"
@@ -55,6 +56,30 @@ func takeProviderSegment(tx *Tx, n *neutrino.Network) error {
 		return neutrino.Errorf(neutrino.Conflict, "TunnelIdInUse",
 			"Unable to create the network. The tunnel ID %d is in use.", n.SegmentationID)
 	}
+	return nil
+}
+
+// changeSegment gives a VLAN network another VLAN of its physical network, which is
+// all that can be changed of a segment (api.md section 2.1). What a request leaves
+// empty stays.
+func changeSegment(tx *Tx, old, n *neutrino.Network) error {
+	if n.SegmentationID == 0 {
+		n.SegmentationID = old.SegmentationID
+	}
+	n.PhysicalNetwork = cmp.Or(n.PhysicalNetwork, old.PhysicalNetwork)
+	switch {
+	case n.NetworkType != old.NetworkType || n.PhysicalNetwork != old.PhysicalNetwork:
+		return neutrino.Invalidf("Plugin does not support updating the following provider network attributes: "+
+			"provider:network_type, provider:physical_network; of network %s only provider:segmentation_id can be changed", n.ID)
+	case n.SegmentationID == old.SegmentationID:
+		return nil
+	case n.NetworkType != neutrino.VLAN:
+		return neutrino.Invalidf("Only VLAN type networks can be updated: provider:segmentation_id of network %s stays", n.ID)
+	}
+	if err := takeVLAN(tx, n); err != nil {
+		return err
+	}
+	tx.Release(segmentClaim(old))
 	return nil
 }
 
