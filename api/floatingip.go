@@ -29,13 +29,22 @@ func floatingIPs() *kind[neutrino.FloatingIP] {
 		},
 		visible: work.VisibleFloatingIP,
 		create: func(tx *intent.Tx, req *request[neutrino.FloatingIP]) (*neutrino.FloatingIP, error) {
+			for _, name := range []string{floatingName, floatingDomain} {
+				if *req.asides[name].(*string) != "" {
+					return nil, wire.BadValue(name, "names of floating IPs are published nowhere: leave %s and %s out", floatingName, floatingDomain)
+				}
+			}
 			return intent.CreateFloatingIP(tx, req.noun, intent.FloatingRequest{SubnetID: req.hidden[paramSubnet]}, req.set)
 		},
 		update: intent.UpdateFloatingIP, remove: intent.DeleteFloatingIP,
 		hidden: []string{paramSubnet},
+		// Nothing publishes names to a DNS service outside: a request for one is refused.
+		asides: map[string]func() any{
+			floatingName:   func() any { return new(string) },
+			floatingDomain: func() any { return new(string) },
+		},
 		computed: []column[neutrino.FloatingIP]{
-			// Nothing publishes names to a DNS service outside: a request for one is refused.
-			{name: "dns_name", write: appendNothing}, {name: "dns_domain", write: appendNothing},
+			{name: floatingName, write: appendNothing}, {name: floatingDomain, write: appendNothing},
 			{name: "port_details", write: appendPortDetails},
 			{name: "port_forwardings", write: appendForwardings},
 		},
@@ -43,6 +52,12 @@ func floatingIPs() *kind[neutrino.FloatingIP] {
 	k.members = map[string]member{"port_forwardings": forwardingsOf(k)}
 	return k
 }
+
+// The attributes of a floating IP for its name in a DNS service outside.
+const (
+	floatingName   = "dns_name"
+	floatingDomain = "dns_domain"
+)
 
 // appendNothing writes an attribute that no object has set.
 func appendNothing(b []byte, _ view, _ *neutrino.FloatingIP) []byte { return append(b, `""`...) }
