@@ -76,7 +76,7 @@ func (k *kind[T]) describe() *openapi.Resource {
 		r.Attributes = append(r.Attributes, out)
 		for other, name := range k.others {
 			if name == a.Name {
-				out.Name, out.Required = other, false
+				out.Name, out.Required, out.Hidden = other, false, other != tenantID
 				r.Attributes = append(r.Attributes, out)
 			}
 		}

@@ -116,8 +116,8 @@ type kind[T any] struct {
 	// asides are other values that a POST takes and that no answer shows, each as
 	// a pointer to what it is read into.
 	asides map[string]func() any
-	// aliases are other names of attributes: requests may say either, answers say
-	// both.
+	// aliases are other names of attributes, which requests may say and no answer
+	// does.
 	aliases map[string]string
 	// parts are attributes inside attributes; those that a request names are in
 	// its set as "attribute.part".
@@ -184,12 +184,10 @@ func (k kind[T]) ready() *kind[T] {
 			col.write, col.has = k.computed[i].write, k.computed[i].has
 		}
 		k.columns = append(k.columns, col)
-		for alias, name := range k.others {
-			if name == a.Name {
-				other := col
-				other.name = alias
-				k.columns = append(k.columns, other)
-			}
+		if a.Name == projectID {
+			other := col
+			other.name = tenantID
+			k.columns = append(k.columns, other)
 		}
 	}
 	for _, col := range k.computed {
@@ -205,9 +203,16 @@ func (k kind[T]) ready() *kind[T] {
 
 func (k *kind[T]) called() names { return k.names }
 
+// The two names of an object's project, which requests and answers have
+// (api.md section 1.5).
+const (
+	projectID = "project_id"
+	tenantID  = "tenant_id"
+)
+
 // otherNames are the second names of attributes.
 func (k *kind[T]) otherNames() map[string]string {
-	names := map[string]string{"tenant_id": "project_id"} // api.md section 1.5
+	names := map[string]string{tenantID: projectID}
 	maps.Copy(names, k.aliases)
 	return names
 }
