@@ -8,7 +8,7 @@ type AddressScope struct {
 	ID        ID     `json:"id" api:"filter,sort"`
 	Name      string `json:"name" api:"post,put,filter,sort,max=255"`
 	ProjectID string `json:"project_id" api:"post,filter,sort,max=255"`
-	Shared    bool   `json:"shared" api:"post,put,filter"`
+	Shared    bool   `json:"shared" api:"post,put,filter,sort"`
 	IPVersion int    `json:"ip_version" api:"post,filter,sort,required,enum=4|6"`
 
 	// Mark is the number that routers mark the scope's packets with. It is

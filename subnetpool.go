@@ -17,7 +17,7 @@ type SubnetPool struct {
 	MinPrefixLen     int  `json:"min_prefixlen" api:"post,put,filter,sort,min=0"`
 	MaxPrefixLen     int  `json:"max_prefixlen" api:"post,put,filter,sort,min=0"`
 	IsDefault        bool `json:"is_default" api:"post,put,filter,sort"`
-	Shared           bool `json:"shared" api:"post,filter"`
+	Shared           bool `json:"shared" api:"post,filter,sort"`
 	AddressScopeID   ID   `json:"address_scope_id" api:"post,put,filter,sort,uuid,null"`
 	Standard
 	Tagged

@@ -126,6 +126,8 @@ type kind[T any] struct {
 	present func(view, *T) *T
 	// computed holds attributes that are no fields, or are written otherwise.
 	computed []column[T]
+	// flags are the attributes by which lists are sorted that follow from other rows.
+	flags map[string]fact[T]
 	// filters are filters that are no attributes.
 	filters map[string]func(*query[T], []string) error
 	// scope, where there is one, is all that there is: the rows below a parent.

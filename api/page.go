@@ -24,7 +24,7 @@ func (k *kind[T]) page(v view, q *query[T]) ([]*T, error) {
 	if q.limit == 0 {
 		return k.whole(v, q, a, marker), nil
 	}
-	less := k.ordering(q)
+	less := k.ordering(v, q)
 	if q.reverse {
 		forwards := less
 		less = func(a, b *T) int { return forwards(b, a) }
@@ -64,7 +64,7 @@ func (k *kind[T]) whole(v view, q *query[T], a access[T], marker *T) []*T {
 	if len(q.order) == 0 && marker == nil {
 		return rows
 	}
-	less := k.ordering(q)
+	less := k.ordering(v, q)
 	// The store yields rows by id, so that they may be in order already.
 	if !slices.IsSortedFunc(rows, less) {
 		slices.SortFunc(rows, less)
@@ -115,10 +115,10 @@ func (t *top[T]) cut() {
 
 // ordering compares two rows by the sort keys and then by id, so that the order
 // is total and a marker has one place.
-func (k *kind[T]) ordering(q *query[T]) func(a, b *T) int {
+func (k *kind[T]) ordering(v view, q *query[T]) func(a, b *T) int {
 	return func(a, b *T) int {
 		for _, o := range q.order {
-			c := wire.Compare(o.attr.Of(a), o.attr.Of(b))
+			c := k.compare(v, o.attr, a, b)
 			if o.desc {
 				c = -c
 			}
@@ -128,6 +128,18 @@ func (k *kind[T]) ordering(q *query[T]) func(a, b *T) int {
 		}
 		return strings.Compare(string(k.key(a)), string(k.key(b)))
 	}
+}
+
+// compare orders two rows by one attribute.
+func (k *kind[T]) compare(v view, by *wire.Attribute, a, b *T) int {
+	if flag := k.flags[by.Name]; flag != nil {
+		p, q := flag(v, a), flag(v, b)
+		return wire.Compare(&p, &q)
+	}
+	if k.present != nil {
+		a, b = k.present(v, a), k.present(v, b)
+	}
+	return wire.Compare(by.Of(a), by.Of(b))
 }
 
 // appendLinks writes the links to the next and previous page (api.md section

@@ -38,6 +38,7 @@ func subnetPools() *kind[neutrino.SubnetPool] {
 			lengthColumn("min_prefixlen", func(p *neutrino.SubnetPool) int { return p.MinPrefixLen }),
 			lengthColumn("max_prefixlen", func(p *neutrino.SubnetPool) int { return p.MaxPrefixLen }),
 		},
+		flags:   map[string]fact[neutrino.SubnetPool]{sharedFlag: shared},
 		filters: map[string]func(*query[neutrino.SubnetPool], []string) error{sharedFlag: shared.filter},
 	}.ready()
 	k.members = map[string]member{
@@ -127,6 +128,7 @@ func addressScopes() *kind[neutrino.AddressScope] {
 		related: related[neutrino.AddressScope]{sharedFlag: shared.rule},
 		create:  from(addressscope.Create), update: addressscope.Update, remove: addressscope.Delete,
 		computed: []column[neutrino.AddressScope]{shared.column(sharedFlag)},
+		flags:    map[string]fact[neutrino.AddressScope]{sharedFlag: shared},
 		filters:  map[string]func(*query[neutrino.AddressScope], []string) error{sharedFlag: shared.filter},
 	}.ready()
 }
