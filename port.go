@@ -31,6 +31,9 @@ type Port struct {
 	// DNSName and DNSDomain are what the port is called in the DNS of its network.
 	DNSName   string `json:"dns_name,omitempty" api:"post,put,max=255"`
 	DNSDomain string `json:"dns_domain,omitempty" api:"post,put,max=255"`
+	// DataPlaneStatus is what somebody who watches the data plane says of the port,
+	// for others to see; "" is nothing.
+	DataPlaneStatus string `json:"data_plane_status,omitempty" api:"put,null,enum=ACTIVE|DOWN"`
 	// Tags, of a port, can also be given when it is made.
 	Tags []string `json:"tags,omitempty" api:"post"`
 	Standard
