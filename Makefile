@@ -4,8 +4,8 @@ export CGO_ENABLED ?= 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PKGS = ./...
 
-# What Debian's Keystone, Horizon and tempest need, for `make conformance`.
-CONFORMANCE_PACKAGES = keystone uwsgi-core uwsgi-plugin-python3 tempest openstack-dashboard
+# What Debian's Keystone, Horizon and both suites of tempest need, for `make conformance`.
+CONFORMANCE_PACKAGES = keystone uwsgi-core uwsgi-plugin-python3 tempest neutron-tempest-plugin openstack-dashboard
 
 .PHONY: help build deps lab lab-down test check bench conformance clean
 help: ## this list
@@ -39,7 +39,7 @@ check: ## format, vet, static analysis, rules, pure tests with the race detector
 bench: deps build ## the figures of docs/performance.md (root)
 	scripts/bench.sh
 
-conformance: build ## openstack, gophercloud, terraform, horizon and tempest against neutrino and Debian's Keystone (root); PARTS= REGEX= FORMAT= HOLD=1
+conformance: build ## openstack, gophercloud, terraform, horizon, tempest and neutron-tempest-plugin against neutrino and Debian's Keystone (root); PARTS= REGEX= FORMAT= HOLD=1
 	@scripts/install.sh $(CONFORMANCE_PACKAGES)
 	$(GO) build -trimpath -o bin/conformance ./conformance
 	$(GO) test -c -o bin/gophercloud.test ./conformance/gophercloud

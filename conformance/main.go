@@ -1,7 +1,7 @@
 // Command conformance lets real clients of the Networking API loose on
 // neutrino: a Keystone of Debian on loopback, a `neutrino server` that believes
 // its tokens, hosts with live agents, and against them the `openstack` client,
-// gophercloud and tempest.api.network. It prints what passed, what failed and
+// gophercloud, tempest.api.network and neutron_tempest_plugin.api. It prints what passed, what failed and
 // why, and each skip with its reason; a failure is its exit code.
 package main
 
@@ -41,10 +41,9 @@ const (
 	partTerraform   = "terraform"
 	partHorizon     = "horizon"
 	partTempest     = "tempest"
+	// partNeutron is the suite that Neutron's own developers test it with.
+	partNeutron = "neutron-tempest"
 )
-
-// defaultRegex chooses tempest's tests, and of others all.
-const defaultRegex = `^tempest\.api\.network\.`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -68,7 +67,7 @@ func parse(args []string) (options, error) {
 	o := options{}
 	fs := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	parts := fs.String("parts", strings.Join(allParts(), ","), "what to run, comma-separated; none with -hold for the cloud alone")
-	fs.StringVar(&o.regex, "regex", defaultRegex, "tests to run, of tempest or of Terraform's provider")
+	fs.StringVar(&o.regex, "regex", "", "tests to run, of tempest or of Terraform's provider; all without")
 	fs.StringVar(&o.binary, "binary", "bin/neutrino", "the program under test")
 	fs.StringVar(&o.story, "story", "bin/gophercloud.test", "the story of gophercloud, compiled by go test -c")
 	fs.StringVar(&o.provider, "provider", "bin/terraform/provider.test", "the acceptance tests of Terraform's OpenStack provider")
@@ -100,7 +99,7 @@ func parse(args []string) (options, error) {
 }
 
 func allParts() []string {
-	return []string{partOpenstack, partGophercloud, partTerraform, partHorizon, partTempest}
+	return []string{partOpenstack, partGophercloud, partTerraform, partHorizon, partTempest, partNeutron}
 }
 
 // run brings the cloud up, runs the parts and takes all of it down again.
@@ -138,7 +137,9 @@ func run(ctx context.Context, o options) (err error) {
 		case partHorizon:
 			results, err = s.horizon(ctx)
 		case partTempest:
-			results, err = s.tempest(ctx)
+			results, err = s.tempest(ctx, tempestSuite())
+		case partNeutron:
+			results, err = s.tempest(ctx, neutronSuite())
 		}
 		if err == nil {
 			err = ctx.Err()

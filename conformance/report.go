@@ -112,8 +112,8 @@ func (r *report) text(w io.Writer, verbose bool) {
 	if len(r.Parts) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "%-12s %7s %7s %7s %9s\n", "client", passed, failed, skipped, "seconds")
+	fmt.Fprintf(w, "%-15s %7s %7s %7s %9s\n", "client", passed, failed, skipped, "seconds")
 	for _, p := range r.Parts {
-		fmt.Fprintf(w, "%-12s %7d %7d %7d %9.1f\n", p.Name, p.Passed, p.Failed, p.Skipped, p.Seconds)
+		fmt.Fprintf(w, "%-15s %7d %7d %7d %9.1f\n", p.Name, p.Passed, p.Failed, p.Skipped, p.Seconds)
 	}
 }

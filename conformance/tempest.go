@@ -18,6 +18,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"neutrino"
+	"neutrino/lab"
 )
 
 // quick is put where Debian's python finds it; see there.
@@ -28,8 +31,18 @@ var quick string
 // tempestDir is where Debian's package has tempest.
 const tempestDir = "/usr/lib/python3/dist-packages"
 
-// tempest runs tempest's tests of the network API.
-func (s *stack) tempest(ctx context.Context) ([]result, error) {
+// suite is a package of tests that tempest runs.
+type suite struct {
+	part   string // of the run
+	module string // that the names of its tests begin with
+	// without has the tests that are left out, each with the reason.
+	without map[string]string
+}
+
+func tempestSuite() suite { return suite{part: partTempest, module: "tempest.api.network"} }
+
+// tempest runs a suite's tests of the network API.
+func (s *stack) tempest(ctx context.Context, of suite) ([]result, error) {
 	aliases, err := s.extensions(ctx)
 	if err != nil {
 		return nil, err
@@ -37,21 +50,31 @@ func (s *stack) tempest(ctx context.Context) ([]result, error) {
 	if err := s.prepareTempest(ctx, aliases); err != nil {
 		return nil, err
 	}
-	wanted, err := regexp.Compile(s.regex)
-	if err != nil {
-		return nil, fmt.Errorf("-regex: %w", err)
-	}
-	tests, err := s.listTests(ctx, wanted)
+	all, err := s.listTests(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	s.say("tempest: %d tests, %d workers", len(tests), s.concurrency)
-	log := &testLog{say: s.say, total: len(tests), tests: map[string]*testRun{}}
-	if err := s.runTests(ctx, log); err != nil {
+	tests, results := of.leaveOut(all)
+	s.say("%s: %d tests, %d workers", of.part, len(tests), s.concurrency)
+	log := &testLog{suite: of, say: s.say, total: len(tests), tests: map[string]*testRun{}}
+	if err := s.runTests(ctx, log, tests); err != nil {
 		return nil, err
 	}
-	results := log.results(tests)
+	results = append(log.results(tests), results...)
 	return results, s.keepTraces(ctx, log)
+}
+
+// leaveOut parts the tests that are run from those that are not, which are
+// skipped with their reason.
+func (u suite) leaveOut(all []string) (tests []string, results []result) {
+	for _, id := range all {
+		if why, out := u.without[plainName(id)]; out {
+			results = append(results, result{Name: plainName(id), Status: skipped, Reason: "left out: " + why})
+		} else {
+			tests = append(tests, id)
+		}
+	}
+	return tests, results
 }
 
 // extensions are the aliases that the server says it has.
@@ -94,9 +117,7 @@ admin_role = admin
 default_domain_id = default
 
 [identity-feature-enabled]
-api_v2 = false
 api_v2_admin = false
-api_v3 = true
 
 [oslo_concurrency]
 lock_path = %[1]s/lock
@@ -107,8 +128,6 @@ nova = false
 glance = false
 cinder = false
 swift = false
-heat = false
-horizon = false
 
 [network]
 public_network_id = %[7]s
@@ -119,14 +138,19 @@ region = %[6]s
 
 [network-feature-enabled]
 api_extensions = %[9]s
-ipv6 = true
 ipv6_subnet_attributes = true
 port_security = true
-floating_ips = true
 
 [validation]
 run_validation = false
-`, s.path("tempest"), adminUser, password, domain, s.keystone.url, region, s.public, publicNetwork, strings.Join(aliases, ","))
+
+[neutron_plugin_options]
+available_type_drivers = flat,vlan,gre,vxlan,geneve
+provider_vlans = %[10]s
+agent_availability_zone = %[11]s
+create_shared_resources = true
+`, s.path("tempest"), adminUser, password, domain, s.keystone.url, region, s.public, publicNetwork, strings.Join(aliases, ","),
+		lab.PhysicalNetwork, neutrino.DefaultZone)
 }
 
 // prepareTempest writes the files that tempest reads.
@@ -160,12 +184,17 @@ func (s *stack) stestr(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (s *stack) listTests(ctx context.Context, wanted *regexp.Regexp) ([]string, error) {
+// listTests are the tests of the suite that -regex chooses.
+func (s *stack) listTests(ctx context.Context, of suite) ([]string, error) {
+	wanted, err := regexp.Compile(s.regex)
+	if err != nil {
+		return nil, fmt.Errorf("-regex: %w", err)
+	}
 	if out, err := s.stestr(ctx, "init").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("stestr init: %w:\n%s", err, out)
 	}
 	var complaint bytes.Buffer
-	cmd := s.stestr(ctx, "list")
+	cmd := s.stestr(ctx, "list", "^"+regexp.QuoteMeta(of.module+"."))
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
 	if err != nil {
@@ -173,19 +202,23 @@ func (s *stack) listTests(ctx context.Context, wanted *regexp.Regexp) ([]string,
 	}
 	var tests []string
 	for line := range strings.Lines(string(out)) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "tempest.") && wanted.MatchString(line) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, of.module+".") && wanted.MatchString(line) {
 			tests = append(tests, line)
 		}
 	}
 	if len(tests) == 0 {
-		return nil, fmt.Errorf("-regex %s: no test of tempest matches", s.regex)
+		return nil, fmt.Errorf("-regex %s: no test of %s matches", s.regex, of.module)
 	}
 	return tests, nil
 }
 
 // runTests runs the tests and reads their events as they come.
-func (s *stack) runTests(ctx context.Context, log *testLog) error {
-	cmd := s.stestr(ctx, "run", "--concurrency", strconv.Itoa(s.concurrency), "--subunit", s.regex)
+func (s *stack) runTests(ctx context.Context, log *testLog, tests []string) error {
+	chosen := s.path("tempest", "tests")
+	if err := os.WriteFile(chosen, []byte(strings.Join(tests, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("tempest: %w", err)
+	}
+	cmd := s.stestr(ctx, "run", "--concurrency", strconv.Itoa(s.concurrency), "--subunit", "--load-list", chosen)
 	complaint, err := os.Create(s.path("log", "stestr.log"))
 	if err != nil {
 		return err
@@ -223,6 +256,7 @@ type testRun struct {
 
 // testLog collects events.
 type testLog struct {
+	suite
 	say         func(string, ...any)
 	total, done int
 	failed      int
@@ -255,13 +289,13 @@ func (l *testLog) take(p packet) {
 	case testFailed, testUnexpectedSuccess:
 		t.status = failed
 		l.failed++
-		l.say("tempest: failed: %s", plainName(p.test))
+		l.say("%s: failed: %s", l.part, plainName(p.test))
 	default:
 		return
 	}
 	t.ended = p.at
 	if l.done++; l.done%25 == 0 {
-		l.say("tempest: %d of %d done, %d failed", l.done, l.total, l.failed)
+		l.say("%s: %d of %d done, %d failed", l.part, l.done, l.total, l.failed)
 	}
 }
 
@@ -344,5 +378,5 @@ func (s *stack) keepTraces(_ context.Context, log *testLog) error {
 			fmt.Fprintf(&b, "==== %s\n%s\n", id, t.trace)
 		}
 	}
-	return os.WriteFile(filepath.Join(s.results, "tempest-failures.txt"), b.Bytes(), 0o644)
+	return os.WriteFile(filepath.Join(s.results, log.part+"-failures.txt"), b.Bytes(), 0o644)
 }

@@ -33,6 +33,17 @@ func TestTestsWithoutEventsShareTheFateOfTheirClass(t *testing.T) {
 	}
 }
 
+func TestWhatIsLeftOutIsSkippedWithItsReason(t *testing.T) {
+	u := suite{without: map[string]string{"m.C.test_b": "it is wrong"}}
+	tests, results := u.leaveOut([]string{"m.C.test_a[id-1]", "m.C.test_b[id-2]", "m.C.test_bc"})
+	if want := []string{"m.C.test_a[id-1]", "m.C.test_bc"}; !slices.Equal(tests, want) {
+		t.Errorf("runs %q", tests)
+	}
+	if want := []result{{Name: "m.C.test_b", Status: skipped, Reason: "left out: it is wrong"}}; !slices.Equal(results, want) {
+		t.Errorf("leaves out %+v", results)
+	}
+}
+
 func TestReportFailsWhenSomethingFailedOrNothingRan(t *testing.T) {
 	for name, c := range map[string]struct {
 		results []result

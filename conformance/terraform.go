@@ -88,13 +88,11 @@ func (s *stack) listProviderTests(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("%s: run make conformance, which builds it: %w", s.provider, err)
 	}
 	tests := strings.Fields(string(out))
-	if s.regex != defaultRegex {
-		wanted, err := regexp.Compile(s.regex)
-		if err != nil {
-			return nil, fmt.Errorf("-regex: %w", err)
-		}
-		tests = slices.DeleteFunc(tests, func(t string) bool { return !wanted.MatchString(t) })
+	wanted, err := regexp.Compile(s.regex)
+	if err != nil {
+		return nil, fmt.Errorf("-regex: %w", err)
 	}
+	tests = slices.DeleteFunc(tests, func(t string) bool { return !wanted.MatchString(t) })
 	if len(tests) == 0 {
 		return nil, fmt.Errorf("-regex %s: no test of the provider matches", s.regex)
 	}
