@@ -89,7 +89,7 @@ func New(svc *intent.Service, db *store.DB, opts Options) (http.Handler, error) 
 	}
 	if opts.Policy == nil {
 		var err error
-		if opts.Policy, err = auth.NewPolicies("", opts.Log); err != nil {
+		if opts.Policy, err = auth.NewPolicies(nil, opts.Log); err != nil {
 			return nil, err
 		}
 	}

@@ -40,7 +40,7 @@ const (
 // broken, the earlier users hold, and the log says once why.
 func Basic(file string) (Authenticator, error) {
 	b := &basic{
-		file:    watched{path: file, now: time.Now},
+		file:    watched{paths: []string{file}, now: time.Now},
 		known:   newMemory[struct{}](passwordsKept),
 		work:    semaphore.NewWeighted(int64(max(1, runtime.GOMAXPROCS(0)/2))),
 		compare: bcrypt.CompareHashAndPassword,
@@ -72,13 +72,13 @@ type users struct {
 }
 
 func (b *basic) load() error {
-	text, err := os.ReadFile(b.file.path)
+	text, err := os.ReadFile(b.file.paths[0])
 	if err != nil {
 		return fmt.Errorf("reading the users: %w", err)
 	}
 	u, err := parseUsers(string(text))
 	if err != nil {
-		return fmt.Errorf("users file %s: %w", b.file.path, err)
+		return fmt.Errorf("users file %s: %w", b.file.paths[0], err)
 	}
 	b.users.Store(u)
 	return nil

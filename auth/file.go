@@ -5,35 +5,73 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gopkg.in/yaml.v3"
 )
 
-// ReadPolicy is [NewPolicy] with the overrides of a policy.yaml: a mapping, in
+// ReadPolicy is [NewPolicy] with the overrides of policy files: each a mapping, in
 // YAML or JSON, of names of rules to checks. A check may also be a list of lists
 // of checks, oslo.policy's earlier form: the outer list is "or", the inner "and".
-// The error names the file, and line, rule or place.
-func ReadPolicy(path string) (*Policy, error) {
-	text, err := os.ReadFile(path)
+// A path may be a directory, whose files of these formats are read in the order of
+// their names; what a later file says of a rule wins. The error names the file, and
+// line, rule or place.
+func ReadPolicy(paths ...string) (*Policy, error) {
+	files, err := policyFiles(paths)
 	if err != nil {
 		return nil, fmt.Errorf("reading the policy: %w", err)
 	}
-	overrides, err := parsePolicy(text)
-	if err != nil {
-		return nil, fmt.Errorf("policy file %s: %w", path, err)
+	overrides := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading the policy: %w", err)
+		}
+		said, err := parsePolicy(text)
+		if err != nil {
+			return nil, fmt.Errorf("policy file %s: %w", file, err)
+		}
+		maps.Copy(overrides, said)
 	}
 	p, err := NewPolicy(overrides)
 	if err != nil {
-		return nil, fmt.Errorf("policy file %s: %w", path, err)
+		return nil, fmt.Errorf("policy file %s: %w", strings.Join(files, ", "), err)
 	}
 	return p, nil
+}
+
+// policyFiles are the files that paths lead to.
+func policyFiles(paths []string) ([]string, error) {
+	var files []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, path)
+			continue
+		}
+		entries, err := os.ReadDir(path) // sorted by name
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(e.Name())) && !e.IsDir() {
+				files = append(files, filepath.Join(path, e.Name()))
+			}
+		}
+	}
+	return files, nil
 }
 
 func parsePolicy(text []byte) (map[string]string, error) {
@@ -117,26 +155,26 @@ func isText(n *yaml.Node) bool {
 // lookAgain is how often a file is looked at for a change.
 const lookAgain = time.Second
 
-// Policies is the policy in force: that of a file, read again when it changes.
+// Policies is the policy in force: that of files, read again when they change.
 type Policies struct {
 	file    watched
 	current atomic.Pointer[Policy]
 	log     *slog.Logger
 }
 
-// NewPolicies reads a policy.yaml; an empty path is the defaults. It writes the
-// warnings to the log; a nil log is slog.Default().
-func NewPolicies(path string, log *slog.Logger) (*Policies, error) {
+// NewPolicies reads policy files and directories of them, as [ReadPolicy] does; none
+// are the defaults. It writes the warnings to the log; a nil log is slog.Default().
+func NewPolicies(paths []string, log *slog.Logger) (*Policies, error) {
 	if log == nil {
 		log = slog.Default()
 	}
 	p := &Policies{log: log}
-	if path == "" {
+	if len(paths) == 0 {
 		policy, err := NewPolicy(nil)
 		p.current.Store(policy)
 		return p, err
 	}
-	p.file = watched{path: path, now: time.Now}
+	p.file = watched{paths: paths, now: time.Now}
 	if err := p.file.first(p.load); err != nil {
 		return nil, err
 	}
@@ -144,12 +182,12 @@ func NewPolicies(path string, log *slog.Logger) (*Policies, error) {
 }
 
 func (p *Policies) load() error {
-	policy, err := ReadPolicy(p.file.path)
+	policy, err := ReadPolicy(p.file.paths...)
 	if err != nil {
 		return err
 	}
 	for _, w := range policy.Warnings() {
-		p.log.Warn("policy", "file", p.file.path, "warning", w)
+		p.log.Warn("policy", "files", p.file.paths, "warning", w)
 	}
 	p.current.Store(policy)
 	return nil
@@ -165,37 +203,37 @@ func (p *Policies) Current() *Policy {
 	return p.current.Load()
 }
 
-// watched is a file that is read again when it is another one: replaced, or
-// written to.
+// watched is files, and directories of them, that are read again when one of them
+// is another one: replaced, or written to.
 type watched struct {
-	path string
-	now  func() time.Time
+	paths []string
+	now   func() time.Time
 
 	next   atomic.Int64 // when to look again, in Unix nanoseconds
 	mu     sync.Mutex
-	seen   fs.FileInfo // nil: missing
-	failed string      // what is already known to be wrong
+	seen   string // the files as they were read; "" while one is missing
+	failed string // what is already known to be wrong
 }
 
-// first reads the file for the first time.
+// first reads the files for the first time.
 func (w *watched) first(load func() error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.next.Store(w.now().Add(lookAgain).UnixNano())
-	w.seen, _ = os.Stat(w.path) // load says what is wrong
+	w.seen, _ = stampOf(w.paths) // load says what is wrong
 	return load()
 }
 
-// again reads the file when it has changed since. One caller does it and the
+// again reads the files when one has changed since. One caller does it and the
 // others go on. The error is one that was not returned before.
 func (w *watched) again(load func() error) error {
-	if w.path == "" || w.now().UnixNano() < w.next.Load() || !w.mu.TryLock() {
+	if len(w.paths) == 0 || w.now().UnixNano() < w.next.Load() || !w.mu.TryLock() {
 		return nil
 	}
 	defer w.mu.Unlock()
 	w.next.Store(w.now().Add(lookAgain).UnixNano())
-	info, err := os.Stat(w.path)
-	if err == nil && w.seen != nil && os.SameFile(info, w.seen) && info.Size() == w.seen.Size() && info.ModTime().Equal(w.seen.ModTime()) {
+	stamp, err := stampOf(w.paths)
+	if err == nil && stamp == w.seen {
 		return nil
 	}
 	if err == nil {
@@ -203,15 +241,36 @@ func (w *watched) again(load func() error) error {
 	}
 	if err == nil {
 		// The state from before reading: what is written in between is seen later.
-		w.seen, w.failed = info, ""
+		w.seen, w.failed = stamp, ""
 		return nil
 	}
-	w.seen = nil
+	w.seen = ""
 	if w.failed == err.Error() {
 		return nil
 	}
 	w.failed = err.Error()
 	return err
+}
+
+// stampOf is a text that is another one when one of the files is.
+func stampOf(paths []string) (string, error) {
+	files, err := policyFiles(paths)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			return "", err
+		}
+		inode := uint64(0)
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			inode = s.Ino
+		}
+		fmt.Fprintf(&b, "%s %d %d %d\n", file, inode, info.Size(), info.ModTime().UnixNano())
+	}
+	return b.String() + "read", nil
 }
 
 // PolicySample is a policy.yaml that holds every rule with its default, its

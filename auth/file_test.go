@@ -131,7 +131,7 @@ func TestAChangedPolicyFileIsReadAndABrokenOneIsNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.yaml")
 	writeFile(t, path, `create_network: "!"`+"\nmake_coffee: '@'\n")
 	var log logged
-	p, err := NewPolicies(path, slog.New(slog.NewTextHandler(&log, nil)))
+	p, err := NewPolicies([]string{path}, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestAChangedPolicyFileIsReadAndABrokenOneIsNot(t *testing.T) {
 }
 
 func TestWithoutAFileTheDefaultsHold(t *testing.T) {
-	p, err := NewPolicies("", nil)
+	p, err := NewPolicies(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,9 +192,44 @@ func TestWithoutAFileTheDefaultsHold(t *testing.T) {
 		if text != "" {
 			writeFile(t, path, text)
 		}
-		if _, err := NewPolicies(path, nil); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := NewPolicies([]string{path}, nil); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("a policy file that cannot be used is accepted at start: %v", err)
 		}
+	}
+}
+
+func TestADirectoryOfPolicyFilesIsReadInOrder(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "policy.yaml")
+	rules := filepath.Join(dir, "policy.d")
+	if err := os.Mkdir(rules, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, `create_network: "!"`+"\n"+`create_port: "!"`)
+	writeFile(t, filepath.Join(rules, "10-open.yaml"), `create_network: "@"`)
+	writeFile(t, filepath.Join(rules, "README"), "create_port: (@")
+	p, err := NewPolicies([]string{file, rules}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time := newClock()
+	p.file.now = time.Now
+	p.file.next.Store(0)
+	may := func(rule string) bool { return p.Current().For(Identity{}).Allows(rule, nil) }
+	if !may("create_network") || may("create_port") {
+		t.Error("a file of the directory does not come after the file")
+	}
+	writeFile(t, filepath.Join(rules, "20-shut.json"), `{"create_network": "!"}`)
+	time.pass(lookAgain)
+	if may("create_network") {
+		t.Error("a file that came was not read")
+	}
+	if err := os.Remove(filepath.Join(rules, "20-shut.json")); err != nil {
+		t.Fatal(err)
+	}
+	time.pass(lookAgain)
+	if !may("create_network") {
+		t.Error("a file that went is still in force")
 	}
 }
 
@@ -202,7 +237,7 @@ func TestWithoutAFileTheDefaultsHold(t *testing.T) {
 func TestManyRequestsReadOnePolicy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.yaml")
 	writeFile(t, path, "{}")
-	p, err := NewPolicies(path, slog.New(slog.DiscardHandler))
+	p, err := NewPolicies([]string{path}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
