@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -189,8 +190,8 @@ func (c *identityClient) logIn(ctx context.Context) (ownToken, error) {
 	// A token that lives shortly is renewed at half its time.
 	left := a.body.ExpiresAt.Sub(c.now())
 	own.renew = a.body.ExpiresAt.Add(-min(renewBefore, left/2))
-	if c.opts.Region != "" {
-		own.address, err = a.body.identityEndpoint(c.opts.Region)
+	if c.opts.Region != "" || c.opts.Interface != "" {
+		own.address, err = a.body.identityEndpoint(c.opts.Region, cmp.Or(c.opts.Interface, "internal"))
 	}
 	return own, err
 }
@@ -210,22 +211,31 @@ func (c *identityClient) login() any {
 	type object = map[string]any
 	return object{"auth": object{
 		"identity": object{"methods": []string{"password"}, "password": object{"user": object{
-			"name": c.opts.Username, "password": c.opts.Password, "domain": object{"name": c.opts.UserDomainName},
+			"name": c.opts.Username, "password": c.opts.Password, "domain": domain(c.opts.UserDomainID, c.opts.UserDomainName),
 		}}},
-		"scope": object{"project": object{"name": c.opts.ProjectName, "domain": object{"name": c.opts.ProjectDomainName}}},
+		"scope": object{"project": object{"name": c.opts.ProjectName, "domain": domain(c.opts.ProjectDomainID, c.opts.ProjectDomainName)}},
 	}}
 }
 
-// identityEndpoint is the internal address of a region's identity service.
-func (t *tokenBody) identityEndpoint(region string) (string, error) {
+// domain names a domain in a login.
+func domain(id, name string) map[string]any {
+	if id != "" {
+		return map[string]any{"id": id}
+	}
+	return map[string]any{"name": name}
+}
+
+// identityEndpoint is the address of a region's identity service, of any region
+// for "".
+func (t *tokenBody) identityEndpoint(region, face string) (string, error) {
 	for _, s := range t.Catalog {
 		for _, e := range s.Endpoints {
-			if s.Type == "identity" && e.Interface == "internal" && e.Region == region {
+			if s.Type == "identity" && e.Interface == face && (region == "" || e.Region == region) {
 				return versioned(e.URL), nil
 			}
 		}
 	}
-	return "", fmt.Errorf("the catalog has no internal endpoint of the identity service in region %q: check [keystone_authtoken] region_name", region)
+	return "", fmt.Errorf("the catalog has no %s endpoint of the identity service in region %q: check [keystone_authtoken] region_name and interface", face, region)
 }
 
 // send asks until there is an answer of the service itself, with pauses in

@@ -26,8 +26,10 @@ type KeystoneOptions struct {
 	// /v3 may be missing.
 	AuthURL string
 	// The service account that asks about tokens [username, password, project_name,
-	// user_domain_name, project_domain_name]; the domains are Default by default.
+	// user_domain_name, project_domain_name, user_domain_id, project_domain_id]; an ID
+	// of a domain wins over its name, and the domains are Default by default.
 	Username, Password, ProjectName, UserDomainName, ProjectDomainName string
+	UserDomainID, ProjectDomainID                                      string
 	// WWWAuthenticateURI [www_authenticate_uri] is the identity service as clients
 	// reach it, for the answer 401; AuthURL by default.
 	WWWAuthenticateURI string
@@ -46,9 +48,11 @@ type KeystoneOptions struct {
 	Insecure                  bool          // [insecure] trusts any certificate
 	Timeout                   time.Duration // [http_connect_timeout] of one attempt; 0 is 10 s
 	Retries                   int           // [http_request_max_retries] after the first attempt; 0 is 2, negative none
-	// Region [region_name] asks the internal identity endpoint of that region in the
-	// service account's catalog, instead of AuthURL, about tokens.
-	Region string
+	// Region [region_name] and Interface [interface] ask, instead of AuthURL, the
+	// identity endpoint of that region and interface in the service account's catalog
+	// about tokens: the internal one where only the region is named, the first region's
+	// where only the interface is.
+	Region, Interface string
 }
 
 const (

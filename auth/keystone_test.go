@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -430,17 +431,40 @@ func TestTheRegionsEndpointIsAsked(t *testing.T) {
 			map[string]any{"interface": "public", "region": "north", "url": "http://other.example"},
 			map[string]any{"interface": "internal", "region": "south", "url": "http://other.example"},
 			map[string]any{"interface": "internal", "region": "north", "url": two.URL + "/"},
+			map[string]any{"interface": "admin", "region": "south", "url": two.URL + "/"},
 		}},
 	}
 	one.issue("good", time.Hour, ofProject("blue", "member"))
-	if _, err := asks(t, believing(t, one, func(o *KeystoneOptions) { o.Region = "north" }), "good"); err != nil {
-		t.Fatal(err)
-	}
-	if _, asked := two.counts("good"); asked != 1 {
-		t.Errorf("the region's endpoint was asked %d times", asked)
+	for i, where := range []func(*KeystoneOptions){
+		func(o *KeystoneOptions) { o.Region = "north" },
+		func(o *KeystoneOptions) { o.Region, o.Interface = "south", "admin" },
+		func(o *KeystoneOptions) { o.Interface = "admin" },
+	} {
+		if _, err := asks(t, believing(t, one, where), "good"); err != nil {
+			t.Fatal(err)
+		}
+		if _, asked := two.counts("good"); asked != i+1 {
+			t.Errorf("endpoint %d was asked %d times", i, asked)
+		}
 	}
 	_, err := asks(t, believing(t, one, func(o *KeystoneOptions) { o.Region = "west" }), "good")
 	wantUnavailable(t, "unknown region", err, `no internal endpoint of the identity service in region "west"`)
+}
+
+func TestADomainIsNamedByItsIDWhereThereIsOne(t *testing.T) {
+	o := KeystoneOptions{AuthURL: "http://cloud.example", Username: "u", Password: "p", ProjectName: "s", UserDomainID: "default", ProjectDomainName: "Services"}
+	if err := o.complete(); err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal((&identityClient{opts: o}).login())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"user":{"domain":{"id":"default"},"name":"u"`, `"project":{"domain":{"name":"Services"},"name":"s"}`} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
 }
 
 func TestACertificateIsChecked(t *testing.T) {
