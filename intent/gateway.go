@@ -21,7 +21,7 @@ func changeGateway(tx *Tx, old, r *neutrino.Router, set neutrino.Fields) error {
 	want := r.Gateway
 	r.GatewayPortID = ""
 	if want != nil && !set.Has(gatewaySNAT) {
-		want.EnableSNAT = true
+		want.EnableSNAT = tx.Config.SNATByDefault
 	}
 	if want != nil && old.Gateway != nil && want.NetworkID == old.Gateway.NetworkID {
 		r.GatewayPortID = old.GatewayPortID

@@ -92,3 +92,36 @@ func TestAnExternalNetworkGoesWithItsIdleFloatingIPs(t *testing.T) {
 		return err
 	})
 }
+
+func TestWhatNetworksCanBeIsTheOperators(t *testing.T) {
+	c := newCloud(t, func(c *Config) {
+		c.NetworkTypes = []neutrino.NetworkType{neutrino.GRE, neutrino.VXLAN, neutrino.Flat}
+		c.ExternalNetworkType = neutrino.VXLAN
+	})
+	c.refused(admin, "InvalidInput", makeNetwork(neutrino.Network{NetworkType: neutrino.Geneve}))
+	c.refused(admin, "InvalidInput", makeNetwork(neutrino.Network{NetworkType: neutrino.VLAN, PhysicalNetwork: "p", SegmentationID: 7}))
+	if n := c.network(admin, neutrino.Network{}); n.NetworkType != neutrino.GRE {
+		t.Errorf("a network is of type %s", n.NetworkType)
+	}
+	if n := c.network(admin, neutrino.Network{External: true}); n.NetworkType != neutrino.VXLAN {
+		t.Errorf("an external network is of type %s", n.NetworkType)
+	}
+}
+
+func TestAGatewayThatDoesNotSayHasSourceNATAsTheOperatorSays(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		c := newCloud(t, func(c *Config) { c.SNATByDefault = on })
+		n := c.network(admin, neutrino.Network{External: true})
+		c.subnet(admin, n, "203.0.113.0/24")
+		if r := c.router(admin, n); r.Gateway.EnableSNAT != on {
+			t.Errorf("enable_snat_by_default %t: %+v", on, r.Gateway)
+		}
+		c.do(admin, func(tx *Tx) error {
+			said, err := CreateRouter(tx, neutrino.Router{Gateway: &neutrino.Gateway{NetworkID: n.ID, EnableSNAT: !on}}, fieldsOf("external_gateway_info", gatewaySNAT))
+			if err == nil && said.Gateway.EnableSNAT == on {
+				t.Errorf("what the request says is not in force: %+v", said.Gateway)
+			}
+			return err
+		})
+	}
+}

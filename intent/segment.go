@@ -17,7 +17,11 @@ func takeSegment(tx *Tx, n *neutrino.Network) error {
 	if n.NetworkType != "" || n.PhysicalNetwork != "" || n.SegmentationID != 0 {
 		return takeProviderSegment(tx, n)
 	}
-	for _, t := range tx.Config.TenantNetworkTypes {
+	types := tx.Config.TenantNetworkTypes
+	if t := tx.Config.ExternalNetworkType; n.External && t != "" {
+		types = []neutrino.NetworkType{t}
+	}
+	for _, t := range types {
 		if freeSegment(tx, n, t) {
 			return nil
 		}
@@ -36,6 +40,8 @@ func takeProviderSegment(tx *Tx, n *neutrino.Network) error {
 	switch {
 	case n.NetworkType == "":
 		return neutrino.Invalidf("network_type required")
+	case len(tx.Config.NetworkTypes) > 0 && !slices.Contains(tx.Config.NetworkTypes, n.NetworkType):
+		return neutrino.Invalidf("network_type value '%s' not supported", n.NetworkType)
 	case n.NetworkType == neutrino.Flat:
 		return takeFlat(tx, n)
 	case n.NetworkType == neutrino.VLAN:

@@ -33,8 +33,12 @@ const AnyPhysicalNetwork = "*"
 // Config is what an operator sets for the whole cloud. The names in brackets
 // are Neutron's options.
 type Config struct {
-	TenantNetworkTypes []neutrino.NetworkType           // [ml2] tenant_network_types, tried in order
-	TunnelRanges       map[neutrino.NetworkType][]Range // [ml2_type_…] tunnel_id_ranges, vni_ranges
+	NetworkTypes       []neutrino.NetworkType // [ml2] type_drivers, what networks can be of; none named: anything
+	TenantNetworkTypes []neutrino.NetworkType // [ml2] tenant_network_types, tried in order
+	// ExternalNetworkType is [ml2] external_network_type: of external networks that
+	// name none; "" for the tenants' types.
+	ExternalNetworkType neutrino.NetworkType
+	TunnelRanges        map[neutrino.NetworkType][]Range // [ml2_type_…] tunnel_id_ranges, vni_ranges
 	// NetworkVLANRanges is [ml2_type_vlan] network_vlan_ranges: the physical
 	// networks that may have VLAN networks, and the VLANs that are given out
 	// there. None named: any that a live agent has a bridge to, where an admin
@@ -55,6 +59,7 @@ type Config struct {
 	MaxDNSNameservers     int           // [DEFAULT] max_dns_nameservers
 	MaxHostRoutes         int           // [DEFAULT] max_subnet_host_routes
 	MaxRoutes             int           // [DEFAULT] max_routes, extra routes of a router
+	SNATByDefault         bool          // [DEFAULT] enable_snat_by_default, of gateways that do not say
 	MaxAllowedAddressPair int           // [DEFAULT] max_allowed_address_pair
 	DNSDomain             string        // [DEFAULT] dns_domain
 	AgentDownTime         time.Duration // [DEFAULT] agent_down_time
@@ -76,7 +81,8 @@ func DefaultConfig() Config {
 		BaseMAC:              neutrino.MAC{0xfa, 0x16, 0x3e},
 		DHCPAgentsPerNetwork: 1,
 		MaxFixedIPs:          64, MaxDNSNameservers: 5, MaxHostRoutes: 20, MaxRoutes: 30, MaxAllowedAddressPair: 10,
-		DNSDomain: "openstacklocal", AgentDownTime: neutrino.AgentDownTime,
+		SNATByDefault: true,
+		DNSDomain:     "openstacklocal", AgentDownTime: neutrino.AgentDownTime,
 		Quotas: map[string]int{
 			"network": 100, "subnet": 100, "port": 500, "router": 10, "floatingip": 50,
 			"security_group": 10, "security_group_rule": 100, "rbac_policy": 10,
