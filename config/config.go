@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -45,9 +46,21 @@ func (o Option) Env() string {
 
 func (o Option) place() string { return fmt.Sprintf("[%s] %s", o.Section, o.Name) }
 
+// Fixed is an option of Neutron's files that is no setting here: what it decides on
+// is decided, or does not exist. It is looked at where a file sets it.
+type Fixed struct {
+	Section, Name string
+	// Check refuses a value that contradicts what is done, with the remedy; nil
+	// refuses none.
+	Check func(string) error
+	// Warn says what a value does not do, "" for nothing to say; nil says nothing.
+	Warn func(string) string
+}
+
 // Set is what one command understands.
 type Set struct {
 	Options []Option
+	Fixed   []Fixed
 	files   []string
 	flags   map[string]*string
 }
@@ -64,15 +77,18 @@ func (s *Set) Flags(cmd *cobra.Command) {
 // Values are the settings in force.
 type Values struct {
 	values map[string]string
-	// Warnings name options of the files that this command does not know, and
-	// old names of options.
+	given  map[string]bool     // those that are not defaults
+	lines  map[string][]string // of an option that stands on several lines of the files
+	files  []string
+	// Warnings name options of the files that this command does not know or that
+	// have no effect, and old names of options.
 	Warnings []string
 }
 
 // Load reads the files, then the environment, then the flags that were given:
 // a later one wins. It returns an error that names the option and the remedy.
 func (s *Set) Load(cmd *cobra.Command) (*Values, error) {
-	v := &Values{values: map[string]string{}}
+	v := &Values{values: map[string]string{}, given: map[string]bool{}, lines: map[string][]string{}, files: s.files}
 	file, err := ini.LoadSources(ini.LoadOptions{
 		AllowShadows: true, AllowPythonMultilineValues: true, IgnoreInlineComment: true,
 	}, []byte{}, asSources(s.files)...)
@@ -96,8 +112,34 @@ func (s *Set) Load(cmd *cobra.Command) (*Values, error) {
 			return nil, fmt.Errorf("config: %s = %q: %w", o.place(), v.values[o.place()], err)
 		}
 	}
+	if err := s.checkFixed(file, v); err != nil {
+		return nil, err
+	}
 	v.Warnings = append(v.Warnings, s.unknown(file)...)
 	return v, nil
+}
+
+// checkFixed looks at the options of the files that are no settings.
+func (s *Set) checkFixed(file *ini.File, v *Values) error {
+	for _, f := range s.Fixed {
+		section := file.Section(f.Section)
+		if !section.HasKey(f.Name) {
+			continue
+		}
+		value := last(section.Key(f.Name))
+		if f.Check != nil {
+			if err := f.Check(value); err != nil {
+				return fmt.Errorf("config: [%s] %s = %q: %w", f.Section, f.Name, value, err)
+			}
+		}
+		if f.Warn != nil {
+			if why := f.Warn(value); why != "" {
+				// Without the value, which may hold a password.
+				v.Warnings = append(v.Warnings, fmt.Sprintf("[%s] %s: %s", f.Section, f.Name, why))
+			}
+		}
+	}
+	return nil
 }
 
 func asSources(files []string) []any {
@@ -111,6 +153,7 @@ func asSources(files []string) []any {
 // value finds an option: flag, environment, file under its name or its old
 // name, default.
 func (s *Set) value(cmd *cobra.Command, file *ini.File, o Option, v *Values) string {
+	v.given[o.place()] = true
 	if cmd.Flags().Changed(o.Flag()) {
 		return *s.flags[o.place()]
 	}
@@ -119,12 +162,14 @@ func (s *Set) value(cmd *cobra.Command, file *ini.File, o Option, v *Values) str
 	}
 	section := file.Section(o.Section)
 	if section.HasKey(o.Name) {
+		v.lines[o.place()] = section.Key(o.Name).ValueWithShadows()
 		return last(section.Key(o.Name))
 	}
 	if o.Old != "" && section.HasKey(o.Old) {
 		v.Warnings = append(v.Warnings, fmt.Sprintf("[%s] %s is called %s now", o.Section, o.Old, o.Name))
 		return last(section.Key(o.Old))
 	}
+	v.given[o.place()] = false
 	return o.Default
 }
 
@@ -172,6 +217,9 @@ func (s *Set) unknown(file *ini.File) []string {
 		known["["+o.Section+"] "+o.Name] = true
 		known["["+o.Section+"] "+o.Old] = true
 	}
+	for _, f := range s.Fixed {
+		known["["+f.Section+"] "+f.Name] = true
+	}
 	var out []string
 	for _, section := range file.Sections() {
 		for _, key := range section.KeyStrings() {
@@ -187,15 +235,50 @@ func (s *Set) unknown(file *ini.File) []string {
 // String is the value of an option of the set.
 func (v *Values) String(section, name string) string { return v.values["["+section+"] "+name] }
 
-// List is a comma separated value without its spaces; empty for "".
-func (v *Values) List(section, name string) []string {
+// Given reports whether an option of the set has a value that is not its default for
+// want of any.
+func (v *Values) Given(section, name string) bool { return v.given["["+section+"] "+name] }
+
+// Beside finds a file in the directories of the configuration files, the last one's
+// first; an absolute path is itself. It is false where there is none.
+func (v *Values) Beside(name string) (path string, found bool) {
+	if filepath.IsAbs(name) {
+		return name, true
+	}
+	for _, file := range slices.Backward(v.files) {
+		path = filepath.Join(filepath.Dir(file), name)
+		if _, err := os.Stat(path); err == nil {
+			return path, true
+		}
+	}
+	return "", false
+}
+
+// Words are a value's parts between commas, without spaces; empty for "".
+func Words(value string) []string {
 	var out []string
-	for _, s := range strings.Split(v.String(section, name), ",") {
+	for s := range strings.SplitSeq(value, ",") {
 		if s = strings.TrimSpace(s); s != "" {
 			out = append(out, s)
 		}
 	}
 	return out
+}
+
+// List is a comma separated value without its spaces; empty for "".
+func (v *Values) List(section, name string) []string {
+	return Words(v.String(section, name))
+}
+
+// All are the values of an option that may stand on several lines; none for "".
+func (v *Values) All(section, name string) []string {
+	if lines := v.lines["["+section+"] "+name]; len(lines) > 1 {
+		return lines
+	}
+	if one := v.String(section, name); one != "" {
+		return []string{one}
+	}
+	return nil
 }
 
 // Int is a whole number; the option's Check must be [Number].
@@ -206,11 +289,12 @@ func (v *Values) Int(section, name string) int {
 
 // Bool is a truth value; the option's Check must be [Boolean].
 func (v *Values) Bool(section, name string) bool {
-	b, _ := parseBool(v.String(section, name)) // checked by Load
+	b, _ := Truth(v.String(section, name)) // checked by Load
 	return b
 }
 
-func parseBool(s string) (bool, error) {
+// Truth reads what oslo.config reads as a truth value.
+func Truth(s string) (bool, error) {
 	switch strings.ToLower(s) {
 	case "true", "yes", "on", "1":
 		return true, nil
@@ -230,7 +314,7 @@ func Number(s string) error {
 
 // Boolean accepts what oslo.config accepts as a truth value.
 func Boolean(s string) error {
-	_, err := parseBool(s)
+	_, err := Truth(s)
 	return err
 }
 

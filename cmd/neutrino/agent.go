@@ -65,6 +65,7 @@ func agentCommand() *cobra.Command {
 			return runAgent(cmd.Context(), v)
 		},
 	}
+	set.Fixed = agentFixed()
 	set.Flags(cmd)
 	cmd.AddCommand(statusCommand())
 	return cmd

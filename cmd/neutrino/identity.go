@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,22 +30,36 @@ func identityOptions() []config.Option {
 	return []config.Option{
 		{Section: "DEFAULT", Name: "auth_strategy", Default: strategyNone, Help: "how callers prove who they are: keystone, http_basic, or noauth on loopback", Check: config.OneOf(strategyNone, strategyBasic, strategyKeystone)},
 		{Section: "DEFAULT", Name: "http_basic_auth_user_file", Default: "/etc/neutron/htpasswd", Help: "users of http_basic, as htpasswd -B writes them"},
-		{Section: "oslo_policy", Name: "policy_file", Help: "what callers may do where it differs from the defaults; `neutrino server policy` prints them"},
+		{Section: "oslo_policy", Name: "policy_file", Help: "what callers may do where it differs from the defaults, which `neutrino server policy` prints; by default policy.yaml beside a configuration file, where there is one"},
+		{Section: "oslo_policy", Name: "policy_dirs", Default: "policy.d", Help: "directories of such files, which are read after it"},
 		{Section: identity, Name: "auth_url", Help: "the identity service, for auth_strategy = keystone"},
-		{Section: identity, Name: "www_authenticate_uri", Help: "the identity service as clients reach it"},
+		{Section: identity, Name: "auth_type", Old: "auth_plugin", Default: "password", Help: "how the service account proves who it is", Check: byPassword},
+		{Section: identity, Name: "www_authenticate_uri", Old: "auth_uri", Help: "the identity service as clients reach it"},
 		{Section: identity, Name: "username", Default: "neutron", Help: "service account that asks about tokens"},
 		{Section: identity, Name: "password", Help: "password of the service account"},
-		{Section: identity, Name: "project_name", Default: "service", Help: "project of the service account"},
+		{Section: identity, Name: "project_name", Old: "tenant_name", Default: "service", Help: "project of the service account"},
 		{Section: identity, Name: "user_domain_name", Default: "Default", Help: "domain of the service account"},
 		{Section: identity, Name: "project_domain_name", Default: "Default", Help: "domain of the service account's project"},
+		{Section: identity, Name: "user_domain_id", Help: "the same by its ID, which wins"},
+		{Section: identity, Name: "project_domain_id", Help: "the same by its ID, which wins"},
 		{Section: identity, Name: "token_cache_time", Default: "300", Help: "seconds for which a token is believed without asking again, at most 300", Check: config.Number},
 		{Section: identity, Name: "service_token_roles", Default: "service", Help: "roles that make a service token"},
 		{Section: identity, Name: "service_token_roles_required", Default: "false", Help: "refuse service tokens without such a role", Check: config.Boolean},
 		{Section: identity, Name: "cafile", Help: "certificates to trust instead of the system's"},
 		{Section: identity, Name: "insecure", Default: "false", Help: "trust any certificate of the identity service", Check: config.Boolean},
 		{Section: identity, Name: "region_name", Help: "region of the identity endpoint to ask"},
+		{Section: identity, Name: "interface", Help: "which identity endpoint of the catalog to ask: internal, public or admin; none for auth_url, or the internal one of region_name", Check: config.OneOf("", "internal", "public", "admin")},
 		{Section: identity, Name: "http_connect_timeout", Default: "10", Help: "seconds of one attempt to reach the identity service", Check: config.Number},
+		{Section: identity, Name: "http_request_max_retries", Default: "3", Help: "attempts to reach the identity service after the first", Check: config.Number},
 	}
+}
+
+// byPassword accepts the one way in which the service account can log in.
+func byPassword(s string) error {
+	if s == "password" || s == "v3password" {
+		return nil
+	}
+	return errors.New("the service account logs in by password only: write password, and set username, password, project_name and the domains")
 }
 
 // authenticator is what [DEFAULT] auth_strategy names.
@@ -60,12 +77,14 @@ func authenticator(v *config.Values) (auth.Authenticator, error) {
 			Username: v.String(identity, "username"), Password: v.String(identity, "password"),
 			ProjectName:    v.String(identity, "project_name"),
 			UserDomainName: v.String(identity, "user_domain_name"), ProjectDomainName: v.String(identity, "project_domain_name"),
+			UserDomainID: v.String(identity, "user_domain_id"), ProjectDomainID: v.String(identity, "project_domain_id"),
 			TokenCacheTime:            cacheTime(v.Int(identity, "token_cache_time")),
 			ServiceTokenRoles:         v.List(identity, "service_token_roles"),
 			ServiceTokenRolesRequired: v.Bool(identity, "service_token_roles_required"),
 			CAFile:                    v.String(identity, "cafile"), Insecure: v.Bool(identity, "insecure"),
-			Region:  v.String(identity, "region_name"),
+			Region: v.String(identity, "region_name"), Interface: v.String(identity, "interface"),
 			Timeout: time.Duration(v.Int(identity, "http_connect_timeout")) * time.Second,
+			Retries: cmp.Or(v.Int(identity, "http_request_max_retries"), -1), // 0 is none
 		})
 	}
 	return auth.NoAuth(api.DefaultProject), nil
@@ -79,9 +98,32 @@ func cacheTime(seconds int) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// policies are what callers may do.
+// policies are what callers may do: the files that oslo.policy would read. Their
+// rules may be what keeps somebody out, so that none is passed over; as there, one
+// that does not exist is none.
 func policies(v *config.Values, log *slog.Logger) (*auth.Policies, error) {
-	return auth.NewPolicies(v.String("oslo_policy", "policy_file"), log)
+	var paths []string
+	add := func(name string) bool {
+		path, found := v.Beside(name)
+		if _, err := os.Stat(path); !found || err != nil {
+			return false
+		}
+		paths = append(paths, path)
+		return true
+	}
+	file := v.String("oslo_policy", "policy_file")
+	if file == "" && !add("policy.yaml") {
+		add("policy.json")
+	} else if file != "" && !add(file) {
+		log.Warn("there is no such policy file, the defaults are in force; start again when there is one", "policy_file", file)
+	}
+	for _, dir := range v.All("oslo_policy", "policy_dirs") {
+		add(dir)
+	}
+	if len(paths) > 0 {
+		log.Info("policy is read", "files", paths)
+	}
+	return auth.NewPolicies(paths, log)
 }
 
 // checkExposure refuses to listen where strangers are, when nobody proves who he

@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/config"
 	"neutrino/intent"
 )
 
 // parseMTUs reads "<physical network>:<MTU>,…".
 func parseMTUs(s string) (map[string]int, error) {
 	out := map[string]int{}
-	for _, w := range words(s) {
+	for _, w := range config.Words(s) {
 		physical, mtu, ok := strings.Cut(w, ":")
 		n, err := strconv.Atoi(strings.TrimSpace(mtu))
 		if !ok || physical == "" || err != nil || n < neutrino.MinMTUIPv4 {
@@ -33,7 +34,7 @@ func physicalMTUs(s string) error {
 // may stand several times.
 func parseVLANs(s string) (map[string][]intent.Range, error) {
 	out := map[string][]intent.Range{}
-	for _, w := range words(s) {
+	for _, w := range config.Words(s) {
 		physical, vlans, ranged := strings.Cut(w, ":")
 		if physical == "" {
 			return nil, fmt.Errorf("%q names no physical network", w)
@@ -62,15 +63,4 @@ func positive(s string) error {
 		return errors.New("write a whole number above 0")
 	}
 	return nil
-}
-
-// words are the parts of a comma separated list.
-func words(s string) []string {
-	var out []string
-	for _, w := range strings.Split(s, ",") {
-		if w = strings.TrimSpace(w); w != "" {
-			out = append(out, w)
-		}
-	}
-	return out
 }

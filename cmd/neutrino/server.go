@@ -43,6 +43,7 @@ var serverOptions = []config.Option{
 	{Section: "DEFAULT", Name: "max_dns_nameservers", Default: "5", Help: "nameservers of a subnet", Check: config.Number},
 	{Section: "DEFAULT", Name: "max_subnet_host_routes", Default: "20", Help: "host routes of a subnet", Check: config.Number},
 	{Section: "DEFAULT", Name: "max_routes", Default: "30", Help: "extra routes of a router", Check: config.Number},
+	{Section: "DEFAULT", Name: "enable_snat_by_default", Default: "true", Help: "gateways that do not say have source NAT", Check: config.Boolean},
 	{Section: "DEFAULT", Name: "max_allowed_address_pair", Default: "10", Help: "allowed address pairs of a port", Check: config.Number},
 	{Section: "DEFAULT", Name: "pagination_max_limit", Default: "-1", Help: "longest page of a list, -1 for no limit", Check: config.Number},
 	{Section: "DEFAULT", Name: "allow_bulk", Default: "true", Help: "accept several objects in one POST", Check: config.Boolean},
@@ -57,6 +58,9 @@ var serverOptions = []config.Option{
 	{Section: "quotas", Name: "quota_subnetpool", Default: "-1", Help: "subnet pools of a project, -1 for no limit", Check: config.Number},
 	{Section: "quotas", Name: "quota_rbac_policy", Default: "10", Help: "RBAC policies of a project, -1 for no limit", Check: config.Number},
 	{Section: "database", Name: "connection", Default: "sqlite:///$state_path/neutron.sqlite", Help: "the store"},
+	{Section: "oslo_middleware", Name: "max_request_body_size", Default: strconv.Itoa(api.DefaultMaxBody), Help: "longest body of a request, bytes", Check: positive},
+	{Section: "ml2", Name: "type_drivers", Default: "flat,vlan,gre,vxlan,geneve", Help: "types that networks can have", Check: typeDrivers},
+	{Section: "ml2", Name: "external_network_type", Help: "type of external networks whose segment nobody names; none for projects' types", Check: externalType},
 	{Section: "ml2", Name: "project_network_types", Old: "tenant_network_types", Default: "gre,vxlan,geneve", Help: "types of projects' networks, in order of preference", Check: projectTypes},
 	{Section: "ml2", Name: "path_mtu", Default: "0", Help: "MTU of the path between tunnel endpoints, bytes, 0 for global_physnet_mtu", Check: config.Number},
 	{Section: "ml2", Name: "physical_network_mtus", Help: "MTUs of physical networks, bytes: <physical network>:<MTU>,…", Check: physicalMTUs},
@@ -86,6 +90,7 @@ func serverCommand() *cobra.Command {
 			return serve(cmd.Context(), v)
 		},
 	}
+	set.Fixed = serverFixed()
 	set.Flags(cmd)
 	cmd.AddCommand(policyCommand())
 	return cmd
@@ -167,7 +172,7 @@ func serveAPI(ctx context.Context, group *errgroup.Group, server *http.Server, l
 func apiOptions(v *config.Values, log *slog.Logger) (api.Options, error) {
 	o := api.Options{
 		LinkPrefix: v.String("DEFAULT", "network_link_prefix"), MaxPage: v.Int("DEFAULT", "pagination_max_limit"),
-		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), Log: log,
+		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), MaxBody: int64(v.Int("oslo_middleware", "max_request_body_size")), Log: log,
 	}
 	var err error
 	if o.Auth, err = authenticator(v); err != nil {
@@ -296,9 +301,8 @@ func listen(ctx context.Context, v *config.Values) ([]net.Listener, error) {
 
 func intentConfig(v *config.Values) (intent.Config, error) {
 	c := intent.DefaultConfig()
-	c.TenantNetworkTypes = nil
-	for _, t := range v.List("ml2", "project_network_types") {
-		c.TenantNetworkTypes = append(c.TenantNetworkTypes, neutrino.NetworkType(t))
+	if err := chooseTypes(v, &c); err != nil {
+		return c, err
 	}
 	c.TunnelRanges = map[neutrino.NetworkType][]intent.Range{}
 	for t, option := range map[neutrino.NetworkType][2]string{
@@ -329,7 +333,7 @@ func intentConfig(v *config.Values) (intent.Config, error) {
 	c.OverlayIPVersion = v.Int("ml2", "overlay_ip_version")
 	c.DHCPAgentsPerNetwork = v.Int("DEFAULT", "dhcp_agents_per_network")
 	c.MaxDNSNameservers, c.MaxHostRoutes = v.Int("DEFAULT", "max_dns_nameservers"), v.Int("DEFAULT", "max_subnet_host_routes")
-	c.MaxRoutes = v.Int("DEFAULT", "max_routes")
+	c.MaxRoutes, c.SNATByDefault = v.Int("DEFAULT", "max_routes"), v.Bool("DEFAULT", "enable_snat_by_default")
 	c.MaxAllowedAddressPair = v.Int("DEFAULT", "max_allowed_address_pair")
 	c.Quotas = map[string]int{}
 	for _, resource := range quota.Resources() {
