@@ -83,6 +83,9 @@ func (k *kind[T]) ownedBy(caller intent.Caller, req *request[T]) error {
 		return nil
 	case req.set[a.Name]:
 		return caller.MayName(*wire.AsString(a.Of(&req.noun)))
+	case caller.ProjectID == "":
+		// What a token of the whole system makes would be nobody's, and in no quota.
+		return wire.BadRequest("The token is of no project: specify project_id")
 	}
 	*wire.AsString(a.Of(&req.noun)) = caller.ProjectID
 	return nil
