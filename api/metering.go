@@ -12,7 +12,7 @@ const meteringPath = "metering/"
 func meteringLabels() *kind[neutrino.MeteringLabel] {
 	return kind[neutrino.MeteringLabel]{
 		names: names{"metering_label", "metering_labels", meteringPath + "metering-labels",
-			"MeteringLabelNotFound", "Metering label %s does not exist"},
+			"MeteringLabelNotFound", "Metering label '%s' does not exist"},
 		table: store.MeteringLabels,
 		indexes: []filterIndex[neutrino.MeteringLabel]{
 			{"name", store.MeteringLabelsByName},
@@ -29,7 +29,7 @@ func meteringLabels() *kind[neutrino.MeteringLabel] {
 func meteringLabelRules() *kind[neutrino.MeteringLabelRule] {
 	return kind[neutrino.MeteringLabelRule]{
 		names: names{"metering_label_rule", "metering_label_rules", meteringPath + "metering-label-rules",
-			"MeteringLabelRuleNotFound", "Metering label rule %s does not exist"},
+			"MeteringLabelRuleNotFound", "Metering label rule '%s' does not exist"},
 		table: store.MeteringLabelRules,
 		indexes: []filterIndex[neutrino.MeteringLabelRule]{
 			{"metering_label_id", store.MeteringLabelRulesByLabel},

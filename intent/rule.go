@@ -80,7 +80,7 @@ func CheckBulkRules(list []neutrino.SecurityGroupRule) error {
 		}
 		if r.ProjectID != list[0].ProjectID {
 			return neutrino.Errorf(neutrino.Invalid, "SecurityGroupRulesNotSingleProject",
-				"Multiple projects not allowed for bulk security group rule create")
+				"Multiple project_ids in bulk security group rule create not allowed")
 		}
 		if err := normaliseRule(&r); err != nil {
 			return err

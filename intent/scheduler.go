@@ -98,7 +98,7 @@ func RemoveRouterFromL3Agent(tx *Tx, agent, router neutrino.ID) error {
 	b, bound := store.Get(tx.Tx, store.RouterBindings, router)
 	if !bound || b.Host != a.Host || a.AgentType != neutrino.AgentL3 {
 		return neutrino.Errorf(neutrino.Conflict, "RouterNotHostedByL3Agent",
-			"The router %s is not hosted by L3 agent %s.", router, agent)
+			"The router %s is not hosted by the L3 agent %s.", router, agent)
 	}
 	return unscheduleRouter(tx, r)
 }

@@ -52,7 +52,7 @@ func checkNewDevice(tx *Tx, p *neutrino.Port) error {
 	r, ok := store.Peek(tx.Tx, store.Routers, neutrino.ID(p.DeviceID))
 	if ok && r.ProjectID != p.ProjectID {
 		return neutrino.Errorf(neutrino.Conflict, "DeviceIDNotOwnedByTenant",
-			"The following device_id %s is not owned by your tenant or matches another tenants router.", p.DeviceID)
+			"The following device_id %s is not owned by your project or matches another project router.", p.DeviceID)
 	}
 	return unsupportedOwner(p, "create")
 }

@@ -24,13 +24,13 @@ func VisibleRule(c work.Caller, _ store.Reader, r *neutrino.MeteringLabelRule) b
 // Labels is how they are found.
 func Labels() work.Kind[neutrino.MeteringLabel] {
 	return work.Kind[neutrino.MeteringLabel]{Table: store.MeteringLabels, Visible: VisibleLabel,
-		Missing: work.Missing("MeteringLabelNotFound", "Metering label %s does not exist")}
+		Missing: work.Missing("MeteringLabelNotFound", "Metering label '%s' does not exist")}
 }
 
 // Rules is how they are found.
 func Rules() work.Kind[neutrino.MeteringLabelRule] {
 	return work.Kind[neutrino.MeteringLabelRule]{Table: store.MeteringLabelRules, Visible: VisibleRule,
-		Missing: work.Missing("MeteringLabelRuleNotFound", "Metering label rule %s does not exist")}
+		Missing: work.Missing("MeteringLabelRuleNotFound", "Metering label rule '%s' does not exist")}
 }
 
 // CreateLabel makes a label. Only an admin makes a shared one: it counts on
