@@ -230,7 +230,7 @@ func TestNeutronSpeaksTheVerbsOfTheSeed(t *testing.T) {
 		c.prints(story[0], story[1])
 	}
 	out := c.run("neutron security-group-rule-create --protocol tcp --port-range-min 22 --port-range-max 22 --direction ingress www")
-	if !strings.HasPrefix(out, "Created a new security_group_rule:\n") || !strings.Contains(out, "| port_range_max    | 22 ") {
+	if !strings.HasPrefix(out, "Created a new security_group_rule:\n") || !strings.Contains(out, "| port_range_max        | 22 ") {
 		t.Errorf("rule: %s", out)
 	}
 	c.prints("neutron security-group-rule-list --protocol tcp -c security_group -c port/protocol -c remote", `

@@ -183,7 +183,7 @@ func TestNeutronSpeaksOfPoolsPoliciesTagsAndQuotas(t *testing.T) {
 	c.says("neutron subnet-create apps --subnetpool p4 --prefixlen 27 --name a", "/27")
 	c.says("neutron subnet-create apps --subnetpool p4 --prefixlen 27 --name b --service-type compute:nova", "compute:nova")
 	c.says("neutron port-create apps --name p --dns-name host --extra-dhcp-opt opt_name=bootfile-name,opt_value=b", "bootfile-name", "host")
-	c.says("neutron rbac-create web --type network --action access_as_shared", "Created a new rbac_policy:", "| target_tenant  | * ")
+	c.says("neutron rbac-create web --type network --action access_as_shared", "Created a new rbac_policy:", "| target_tenant | * ")
 	c.says("neutron rbac-list", "network")
 	c.says("neutron net-ip-availability-list", "| network_name |", "web")
 	c.run("neutron tag-add --resource-type network --resource web --tag a")
