@@ -1,8 +1,9 @@
 // Command conformance lets real clients of the Networking API loose on
 // neutrino: a Keystone of Debian on loopback, a `neutrino server` that believes
 // its tokens, hosts with live agents, and against them the `openstack` client,
-// gophercloud, tempest.api.network and neutron_tempest_plugin.api. It prints what passed, what failed and
-// why, and each skip with its reason; a failure is its exit code.
+// gophercloud, tempest.api.network and neutron_tempest_plugin.api. It prints
+// what passed, what failed and why, and each skip with its reason; a failure is
+// its exit code.
 package main
 
 import (
