@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -78,9 +79,12 @@ var imports = map[string]struct {
 	"intent/addressscope": {[]string{".", "store", "intent/work", "intent/rbac"}, "a scope can be shared"},
 	"intent/subnetpool":   {[]string{".", "store", "intent/work", "intent/rbac", "intent/quota"}, "a pool can be shared, and is counted"},
 	"intent/metering":     {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
+	"intent/serverevent":  {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/tag":          {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/work":         {[]string{".", "store"}, "what all features stand on knows none of them"},
 	"auth":                {[]string{"."}, "who asks and what they may do needs no object and no request"},
+	"nova":                {[]string{".", "store"}, "who tells Nova reads what is to be told, not what it means"},
+	"nova/novatest":       {nil, "a Nova for tests knows what goes over the wire"},
 	"api":                 {[]string{".", "store", "intent", "intent/*", "auth", "api/*"}, "the wire form holds no business rules"},
 	"api/wire":            {[]string{"."}, "a value on the wire knows no resource"},
 	"api/openapi":         {nil, "a description of an API knows no noun"},
@@ -264,6 +268,17 @@ func TestPureStationsAreVisiblyPure(t *testing.T) {
 			case "context", "os", "net", "net/http", "os/exec", "syscall", "math/rand", "math/rand/v2", "log", "log/slog":
 				t.Errorf("%s imports %s, but package %s is pure", s.path, path, s.pkg)
 			}
+		}
+	}
+}
+
+// What has to be told of ports and floating IPs is found where they are stored.
+// A feature that stored them by itself would be forgotten there.
+func TestPortsAreStoredInOnePlace(t *testing.T) {
+	direct := regexp.MustCompile(`store\.(Put|Delete)\([^,]+, store\.(Ports|FloatingIPs),`)
+	for _, s := range sources(t) {
+		if at := direct.FindString(s.text); at != "" && !s.test && s.pkg != "intent/work" {
+			t.Errorf("%s: %s: use intent/work's PutPort and its like", s.path, at)
 		}
 	}
 }

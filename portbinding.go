@@ -13,6 +13,10 @@ type PortBinding struct {
 
 	// CTZone is [Port.CTZone] of the host.
 	CTZone uint16 `json:"ct_zone,omitempty" api:"internal"`
+	// Wired says of an inactive binding that its host has the port's interface
+	// and all that filters it, which Nova waits for before an instance moves. It
+	// is kept only where Nova is told.
+	Wired bool `json:"wired,omitempty" api:"internal"`
 }
 
 // BindingStatus says whether a binding is the one that its port lives by.

@@ -450,6 +450,35 @@ func TestAReportSettlesThePortsThatTheHostHadThen(t *testing.T) {
 	}
 }
 
+// A port that may move here is reported on before it does, and again when it has.
+func TestAReportSettlesThePortsThatMayMoveHere(t *testing.T) {
+	c := newCloud(t)
+	client, _ := c.agent(ClientConfig{})
+	at(t, client, c.db.Snapshot().Revision())
+	coming := vm("p2", 2)
+	coming.HostID, coming.Standby = "c2", []neutrino.PortBinding{{Host: "c1"}}
+	prepared := at(t, client, c.write(func(tx *store.Tx) { store.Put(tx, store.Ports, coming) }))
+	settled := func(n int) bool {
+		eventually(t, "report", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.reports) >= n })
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.settled["p2"]
+	}
+	client.Report(neutrino.Report{Revision: prepared.Revision})
+	if !settled(1) {
+		t.Error("the host has what it needs for p2, and that is not known")
+	}
+	moved := at(t, client, c.write(func(tx *store.Tx) { store.Put(tx, store.Ports, vm("p2", 2)) }))
+	client.Report(neutrino.Report{Revision: prepared.Revision})
+	if settled(2) {
+		t.Error("a report from before the move settles p2")
+	}
+	client.Report(neutrino.Report{Revision: moved.Revision})
+	if !settled(3) {
+		t.Error("p2 has moved, and that is not known")
+	}
+}
+
 func TestAReportIsHandedInAgainAfterAFailureAndAfterARestart(t *testing.T) {
 	c := newCloud(t)
 	c.reportErr = errors.New("the store is away")

@@ -9,8 +9,9 @@ import (
 )
 
 // record is what the server remembers of a host, connected or not: the view
-// that was last sent, and for each port and floating IP the revision at which
-// its row was last sent. It is the newest session's; older ones may no longer touch it.
+// that was last sent, and for each port, here or still to move here, and each
+// floating IP the revision at which its row was last sent. It is the newest
+// session's; older ones may no longer touch it.
 type record struct {
 	host     string
 	mu       sync.Mutex
@@ -118,6 +119,9 @@ func (r *record) open(ses *session, has held, v *view.Host, revision int64) (u u
 		for id := range v.Ports {
 			r.rows[id] = min(has.revision, revision)
 		}
+		for id := range v.Standby {
+			r.rows[id] = min(has.revision, revision)
+		}
 		for id := range v.FloatingIPs {
 			r.rows[id] = min(has.revision, revision)
 		}
@@ -153,20 +157,23 @@ func (r *record) advance(ses *session, v *view.Host, revision int64) (u update, 
 // next hello tells.
 func (r *record) record(v *view.Host, u update) {
 	r.sent, r.revision = v, u.revision
-	for _, row := range u.delta.Puts {
-		if reported(row.Kind) {
-			r.rows[neutrino.ID(row.ID)] = u.revision
-		}
-	}
+	// Drops first: a port that moved here goes as standby and comes as port.
 	for _, key := range u.delta.Drops {
 		if reported(key.Kind) {
 			delete(r.rows, neutrino.ID(key.ID))
 		}
 	}
+	for _, row := range u.delta.Puts {
+		if reported(row.Kind) {
+			r.rows[neutrino.ID(row.ID)] = u.revision
+		}
+	}
 }
 
 // reported reports whether a host's reports make the status of such rows.
-func reported(kind string) bool { return kind == view.KindPort || kind == view.KindFloatingIP }
+func reported(kind string) bool {
+	return kind == view.KindPort || kind == view.KindStandby || kind == view.KindFloatingIP
+}
 
 // settled says which ports and floating IPs a host had in their present form
 // when it had acted on the revision. A revision that was never sent settles nothing.

@@ -19,7 +19,7 @@ func moveTo(tx *Tx, found *neutrino.Port, host string) error {
 	p.HostID = host
 	binding.Rebind(tx, n, found, p)
 	tx.Touch(p.ID, &p.Standard)
-	store.Put(tx.Tx, store.Ports, p)
+	tx.PutPort(p)
 	return nil
 }
 

@@ -85,7 +85,7 @@ func moveDHCPPort(tx *Tx, found *neutrino.Port, host string) error {
 	if p.DeviceID = reservedDHCP; host != "" {
 		p.DeviceID = dhcpDeviceID(host, p.NetworkID)
 	}
-	store.Put(tx.Tx, store.Ports, p)
+	tx.PutPort(p)
 	return moveTo(tx, p, host)
 }
 
@@ -170,7 +170,7 @@ func serveFrom(tx *Tx, n *neutrino.Network, host string, wanted []*neutrino.Subn
 		dhcpAddresses(tx, p, wanted)
 		if !slices.Equal(p.FixedIPs, old.FixedIPs) {
 			tx.Touch(p.ID, &p.Standard)
-			store.Put(tx.Tx, store.Ports, p)
+			tx.PutPort(p)
 		}
 		return nil
 	}

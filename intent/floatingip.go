@@ -46,7 +46,7 @@ func CreateFloatingIP(tx *Tx, f neutrino.FloatingIP, want FloatingRequest, set n
 		return nil, err
 	}
 	tx.Born(f.ID, &f.Standard)
-	store.Put(tx.Tx, store.FloatingIPs, &f)
+	tx.PutFloatingIP(&f)
 	return &f, nil
 }
 
@@ -143,7 +143,7 @@ func UpdateFloatingIP(tx *Tx, id neutrino.ID, change func(*neutrino.FloatingIP) 
 // of a floating IP goes through its row, so that two of them follow each other.
 func saveFloatingIP(tx *Tx, f *neutrino.FloatingIP) {
 	tx.Touch(f.ID, &f.Standard)
-	store.Put(tx.Tx, store.FloatingIPs, f)
+	tx.PutFloatingIP(f)
 }
 
 // DeleteFloatingIP deletes a floating IP with its port. Forwardings keep it, as they
@@ -179,7 +179,7 @@ func removeFloatingIP(tx *Tx, old *neutrino.FloatingIP) {
 	if p, ok := store.Get(tx.Tx, store.Ports, old.FloatingPortID); ok {
 		removePort(tx, p)
 	}
-	store.Delete(tx.Tx, store.FloatingIPs, old.ID)
+	tx.DeleteFloatingIP(old.ID)
 }
 
 // touchPort records a change of what hangs on a port.
@@ -187,6 +187,6 @@ func touchPort(tx *Tx, id neutrino.ID) {
 	if found, ok := store.Peek(tx.Tx, store.Ports, id); ok {
 		p := editPort(tx, found)
 		tx.Touch(id, &p.Standard)
-		store.Put(tx.Tx, store.Ports, p)
+		tx.PutPort(p)
 	}
 }

@@ -57,7 +57,7 @@ func keepGateway(tx *Tx, old *neutrino.Router, want *neutrino.Gateway, set neutr
 	want.FixedIPs = slices.Clone(p.FixedIPs)
 	if !slices.Equal(p.FixedIPs, found.FixedIPs) {
 		tx.Touch(p.ID, &p.Standard)
-		store.Put(tx.Tx, store.Ports, p)
+		tx.PutPort(p)
 	}
 	return nil
 }

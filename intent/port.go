@@ -97,7 +97,7 @@ func addPort(tx *Tx, n *neutrino.Network, p *neutrino.Port) error {
 	}
 	binding.Bind(tx, n, p)
 	tx.Born(p.ID, &p.Standard)
-	store.Put(tx.Tx, store.Ports, p)
+	tx.PutPort(p)
 	return nil
 }
 
@@ -167,7 +167,7 @@ func UpdatePort(tx *Tx, id neutrino.ID, change func(*neutrino.Port) error, set n
 		p.Status = neutrino.PortDown
 	}
 	tx.Touch(id, &p.Standard)
-	store.Put(tx.Tx, store.Ports, p)
+	tx.PutPort(p)
 	return p, nil
 }
 
@@ -220,7 +220,7 @@ func removePort(tx *Tx, p *neutrino.Port) {
 		tx.Release(groupUserClaim(g, p.ID))
 	}
 	binding.Release(tx, p)
-	store.Delete(tx.Tx, store.Ports, p.ID)
+	tx.DeletePort(p.ID)
 }
 
 // changeAddresses follows a request's fixed_ips, and a new MAC in the subnets

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/binding"
 	"neutrino/store"
 )
 
@@ -13,7 +14,8 @@ import (
 // port as it is now; others wait for the next report. Only a status that
 // changes is written, and it is no change of the port's revision: the status is
 // the host's, not a request's. The same holds for the floating IPs that go
-// through the host's routers, for which settled is asked with their own ID.
+// through the host's routers, for which settled is asked with their own ID. Of
+// ports that may move here, it is noted that they can; Nova waits for that.
 func Report(tx *Tx, r neutrino.Report, settled func(neutrino.ID) bool) error {
 	pending := map[string]bool{}
 	for _, p := range r.Pending {
@@ -37,7 +39,12 @@ func Report(tx *Tx, r neutrino.Report, settled func(neutrino.ID) bool) error {
 		}
 	}
 	for _, p := range changed {
-		store.Put(tx.Tx, store.Ports, p)
+		tx.PutPort(p)
+	}
+	if tx.Config.TellNova.StatusChanges {
+		binding.Arrived(tx, r.Host, func(p neutrino.ID) bool {
+			return settled(p) && !pending[neutrino.PortObject(p)]
+		})
 	}
 	for b := range store.By(tx.Tx, store.RouterBindingsByHost, r.Host) {
 		reportFloatingIPs(tx, b, pending, settled)
@@ -59,6 +66,6 @@ func reportFloatingIPs(tx *Tx, b *neutrino.RouterBinding, pending map[string]boo
 		store.Get(tx.Tx, store.RouterBindings, r.ID) // the router may not move meanwhile
 		f := *found
 		f.Status = status
-		store.Put(tx.Tx, store.FloatingIPs, &f)
+		tx.PutFloatingIP(&f)
 	}
 }

@@ -90,7 +90,7 @@ func attachSubnet(tx *Tx, r *neutrino.Router, id neutrino.ID) (*neutrino.Port, [
 				return nil, nil, err
 			}
 			tx.Touch(p.ID, &p.Standard)
-			store.Put(tx.Tx, store.Ports, p)
+			tx.PutPort(p)
 			return p, came, nil
 		}
 	}
@@ -156,7 +156,7 @@ func attachPort(tx *Tx, r *neutrino.Router, id neutrino.ID) (*neutrino.Port, []*
 	binding.Settle(tx, p)
 	binding.Rebind(tx, n, old, p)
 	tx.Touch(p.ID, &p.Standard)
-	store.Put(tx.Tx, store.Ports, p)
+	tx.PutPort(p)
 	return p, came, nil
 }
 
@@ -257,5 +257,5 @@ func dropPrefix(tx *Tx, old *neutrino.Port, subnet neutrino.ID) {
 		return f.SubnetID == subnet
 	})
 	tx.Touch(p.ID, &p.Standard)
-	store.Put(tx.Tx, store.Ports, p)
+	tx.PutPort(p)
 }

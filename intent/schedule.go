@@ -116,7 +116,7 @@ func floatingIPsDown(tx *Tx, router neutrino.ID) {
 		store.Get(tx.Tx, store.FloatingIPs, found.ID)
 		f := *found
 		f.Status = neutrino.FloatingIPDown
-		store.Put(tx.Tx, store.FloatingIPs, &f)
+		tx.PutFloatingIP(&f)
 	}
 }
 

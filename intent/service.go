@@ -12,6 +12,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent/binding"
+	"neutrino/intent/serverevent"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -87,6 +88,7 @@ func (s *Service) Do(ctx context.Context, caller Caller, f func(*Tx) error) erro
 			return err
 		}
 		binding.Leave(tx)
+		serverevent.Record(tx)
 		return nil
 	})
 	if over := (*store.LimitError)(nil); errors.As(err, &over) && tx.Refuse != nil {

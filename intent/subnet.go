@@ -168,7 +168,7 @@ func DeleteSubnet(tx *Tx, id neutrino.ID) error {
 			return f.SubnetID == id
 		})
 		tx.Touch(p.ID, &p.Standard)
-		store.Put(tx.Tx, store.Ports, p)
+		tx.PutPort(p)
 	}
 	// A port that takes an address at the same moment makes this run again.
 	tx.RequireNone(ipPrefix(id))
@@ -212,7 +212,7 @@ func addAutoAddresses(tx *Tx, s *neutrino.Subnet) error {
 		}
 		p.FixedIPs = append(p.FixedIPs, neutrino.FixedIP{SubnetID: s.ID, IPAddress: ip})
 		tx.Touch(p.ID, &p.Standard)
-		store.Put(tx.Tx, store.Ports, p)
+		tx.PutPort(p)
 	}
 	return nil
 }

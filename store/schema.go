@@ -207,6 +207,10 @@ var (
 		return string(r.MeteringLabelID)
 	})
 
+	// ServerEvents are what Nova has not acknowledged yet.
+	ServerEvents       = newTable(schema, "server-events", func(e *neutrino.ServerEvent) neutrino.ID { return e.ID() })
+	ServerEventsByPort = newIndex(ServerEvents, "port", func(e *neutrino.ServerEvent) string { return string(e.PortID) })
+
 	// Quotas by the project's ID: those that differ from the defaults.
 	Quotas = newTable(schema, "quotas", func(q *neutrino.Quota) neutrino.ID { return neutrino.ID(q.ProjectID) })
 )

@@ -19,10 +19,11 @@ import (
 // "meteringlabel", "meteringrule".
 type Key struct{ Kind, ID string }
 
-// KindPort and KindFloatingIP are the kinds of the rows whose status follows
-// from what the host reports: its own ports, and the floating IPs of its routers.
+// The kinds of the rows whose status follows from what the host reports: its own
+// ports, those that may move here, and the floating IPs of its routers.
 const (
 	KindPort       = "port"
+	KindStandby    = "standby"
 	KindFloatingIP = "floatingip"
 )
 
@@ -50,7 +51,7 @@ var kinds = [...]kind{
 	table[Network]{"network", func(h *Host) *map[neutrino.ID]Network { return &h.Networks }},
 	table[neutrino.Subnet]{"subnet", func(h *Host) *map[neutrino.ID]neutrino.Subnet { return &h.Subnets }},
 	table[neutrino.Port]{KindPort, func(h *Host) *map[neutrino.ID]neutrino.Port { return &h.Ports }},
-	table[neutrino.Port]{"standby", func(h *Host) *map[neutrino.ID]neutrino.Port { return &h.Standby }},
+	table[neutrino.Port]{KindStandby, func(h *Host) *map[neutrino.ID]neutrino.Port { return &h.Standby }},
 	table[Neighbour]{"neighbour", func(h *Host) *map[neutrino.ID]Neighbour { return &h.Neighbours }},
 	table[neutrino.SecurityGroup]{"group", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroup { return &h.Groups }},
 	table[neutrino.SecurityGroupRule]{"rule", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroupRule { return &h.Rules }},

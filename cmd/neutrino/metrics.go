@@ -16,6 +16,7 @@ import (
 	"neutrino"
 	"neutrino/api"
 	"neutrino/feed"
+	"neutrino/nova"
 	"neutrino/store"
 )
 
@@ -25,6 +26,7 @@ type measures struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	events   *prometheus.CounterVec
 }
 
 func newMeasures() *measures {
@@ -37,8 +39,11 @@ func newMeasures() *measures {
 			Name: "neutrino_http_request_duration_seconds", Help: "Time from the first byte of a request to the last of its answer.",
 			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 16), // 0.25 ms to 8 s
 		}, []string{"method", "resource"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "neutrino_nova_events_total", Help: "What became of events for Nova; one that failed is sent again.",
+		}, []string{"name", "outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.requests, m.duration, m.events, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -54,6 +59,11 @@ func (m *measures) observe(o api.Observation) {
 	m.duration.WithLabelValues(o.Method, o.Resource).Observe(o.Duration.Seconds())
 }
 
+// event counts what became of an event for Nova.
+func (m *measures) event(name neutrino.EventName, o nova.Outcome) {
+	m.events.WithLabelValues(string(name), string(o)).Inc()
+}
+
 // watch adds what is read from the store and the feed when somebody asks.
 func (m *measures) watch(db *store.DB, hosts *feed.Server, downTime time.Duration) {
 	m.registry.MustRegister(&state{
@@ -62,6 +72,7 @@ func (m *measures) watch(db *store.DB, hosts *feed.Server, downTime time.Duratio
 		objects:  prometheus.NewDesc("neutrino_store_objects", "Rows of a table.", []string{"table"}, nil),
 		agents:   prometheus.NewDesc("neutrino_agents", "Agents by type, and whether they were heard of lately.", []string{"type", "alive"}, nil),
 		fed:      prometheus.NewDesc("neutrino_feed_hosts", "Hosts whose agent is connected to this server.", nil, nil),
+		waiting:  prometheus.NewDesc("neutrino_nova_events_waiting", "Events that Nova has not acknowledged.", nil, nil),
 	})
 }
 
@@ -71,12 +82,12 @@ type state struct {
 	hosts    *feed.Server
 	downTime time.Duration
 
-	revision, objects, agents, fed *prometheus.Desc
+	revision, objects, agents, fed, waiting *prometheus.Desc
 }
 
 // Describe names the figures.
 func (s *state) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.revision, s.objects, s.agents, s.fed} {
+	for _, d := range []*prometheus.Desc{s.revision, s.objects, s.agents, s.fed, s.waiting} {
 		to <- d
 	}
 }
@@ -103,6 +114,7 @@ func (s *state) Collect(to chan<- prometheus.Metric) {
 		gauge(s.agents, n, k.typ, strconv.FormatBool(k.alive))
 	}
 	gauge(s.fed, s.hosts.Connected())
+	gauge(s.waiting, store.Len(snap, store.ServerEvents))
 }
 
 func (s *state) alive(a *neutrino.Agent) bool { return time.Since(a.HeartbeatAt) < s.downTime }

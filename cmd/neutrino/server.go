@@ -77,7 +77,7 @@ var serverOptions = []config.Option{
 }
 
 func serverCommand() *cobra.Command {
-	set := &config.Set{Options: slices.Concat(serverOptions, identityOptions())}
+	set := &config.Set{Options: slices.Concat(serverOptions, identityOptions(), novaOptions())}
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Serve the Networking API v2.0 and feed the agents",
@@ -131,6 +131,9 @@ func serve(ctx context.Context, v *config.Values) error {
 	group, ctx := errgroup.WithContext(ctx)
 	hosts, figures := feed.NewServer(db, handlers(svc)), newMeasures()
 	group.Go(func() error { return hosts.Serve(ctx, agents) })
+	if err := tellNova(ctx, group, notifying{v, svc, figures}); err != nil {
+		return err
+	}
 	group.Go(func() error {
 		return reschedule(ctx, svc, time.Duration(v.Int("neutrino", "reschedule_interval"))*time.Second)
 	})
@@ -341,6 +344,7 @@ func intentConfig(v *config.Values) (intent.Config, error) {
 	}
 	c.DNSDomain = v.String("DEFAULT", "dns_domain")
 	c.AgentDownTime = time.Duration(v.Int("DEFAULT", "agent_down_time")) * time.Second
+	c.TellNova = toldOf(v)
 	return c, nil
 }
 

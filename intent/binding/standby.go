@@ -126,7 +126,8 @@ func Activate(tx *work.Tx, port neutrino.ID, host string) (*neutrino.PortBinding
 	next, last := c.port.Standby[at], c.port.Binding()
 	c.port.Standby = slices.Delete(c.port.Standby, at, at+1)
 	if last.Host != "" {
-		last.Status = neutrino.BindingInactive
+		// Nova has had word of this one; nobody waits for it to be wired.
+		last.Status, last.Wired = neutrino.BindingInactive, true
 		c.port.Standby = append(c.port.Standby, last)
 	}
 	next.Status, c.port.Status = neutrino.BindingActive, neutrino.PortDown
@@ -170,6 +171,23 @@ func Settle(tx *work.Tx, p *neutrino.Port) {
 	}
 }
 
+// Arrived notes that a host has all of the ports that may move to it, for which
+// ready says so: their interface, and what filters it. It is no change of a
+// port's revision, as its status is none.
+func Arrived(tx *work.Tx, host string, ready func(neutrino.ID) bool) {
+	for _, found := range slices.Collect(store.By(tx.Tx, store.PortsByStandbyHost, host)) {
+		at := slices.IndexFunc(found.Standby, on(host))
+		if found.Standby[at].Wired || !ready(found.ID) {
+			continue
+		}
+		store.Get(tx.Tx, store.Ports, found.ID) // it may not change meanwhile
+		p := *found
+		p.Standby = slices.Clone(found.Standby)
+		p.Standby[at].Wired = true
+		tx.PutPort(&p)
+	}
+}
+
 // change is a port whose bindings are being changed.
 type change struct {
 	tx      *work.Tx
@@ -196,7 +214,7 @@ func find(tx *work.Tx, port neutrino.ID) (*change, error) {
 
 func (c *change) save() {
 	c.tx.Touch(c.port.ID, &c.port.Standard)
-	store.Put(c.tx.Tx, store.Ports, c.port)
+	c.tx.PutPort(c.port)
 }
 
 // take allocates on the binding's host what the port needs there.

@@ -67,6 +67,14 @@ type Config struct {
 	// project may have that has no quota of its own. One that is not named, or
 	// is -1, is without limit.
 	Quotas map[string]int
+	// TellNova is what Nova is told; nothing where there is no Nova.
+	TellNova TellNova
+}
+
+// TellNova is what of instances' ports Nova is told.
+type TellNova struct {
+	StatusChanges bool // [DEFAULT] notify_nova_on_port_status_changes
+	DataChanges   bool // [DEFAULT] notify_nova_on_port_data_changes
 }
 
 // DefaultConfig is Neutron's defaults, but for GRE as the tenants' type.
@@ -107,7 +115,9 @@ type Tx struct {
 	// not hold at the commit.
 	Refuse func(*store.LimitError) error
 
-	touched map[neutrino.ID]bool
+	touched     map[neutrino.ID]bool
+	ports       changes[neutrino.Port]
+	floatingIPs changes[neutrino.FloatingIP]
 }
 
 // HostNetwork names a network's presence on a host.
