@@ -60,8 +60,9 @@ type InstanceSpec struct {
 // Guest is a running instance, to run commands in.
 type Guest struct {
 	Instance
-	lab  *Lab
-	host *Host
+	lab      *Lab
+	host     *Host
+	incoming bool // it waits for the memory of itself on another host
 }
 
 var instanceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,15}$`)

@@ -31,8 +31,9 @@ const runningLab = "NEUTRINO_L3_LAB"
 // is 75 s, with a heartbeat each 30 s.
 const downTime = 5 * time.Second
 
-// TestMain brings one lab with two network hosts up, runs the stories in a child
-// and takes the lab down, also when the child panics or runs into its timeout.
+// TestMain brings one lab with two network and two compute hosts up, runs the
+// stories in a child and takes the lab down, also when the child panics or runs
+// into its timeout.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if testing.Short() || os.Geteuid() != 0 || os.Getenv(runningLab) != "" {
@@ -69,7 +70,7 @@ func inALab() (code int, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, errors.Join(fmt.Errorf("build: %w: %s", err, out), os.RemoveAll(dir))
 	}
-	l, err := lab.New(ctx, lab.Settings{Name: filepath.Base(dir), Dir: filepath.Join(dir, "lab"), Binary: binary, Networks: 2})
+	l, err := lab.New(ctx, lab.Settings{Name: filepath.Base(dir), Dir: filepath.Join(dir, "lab"), Binary: binary, Networks: 2, Computes: 2})
 	if err == nil {
 		err = impatient()
 	}
