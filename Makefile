@@ -4,8 +4,10 @@ export CGO_ENABLED ?= 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PKGS = ./...
 
-# What Debian's Keystone, Horizon and both suites of tempest need, for `make conformance`.
+# What Debian's Keystone, Horizon and both suites of tempest need, for `make conformance`, and Nova for its part.
 CONFORMANCE_PACKAGES = keystone uwsgi-core uwsgi-plugin-python3 tempest neutron-tempest-plugin openstack-dashboard
+NOVA_PACKAGES = nova-api nova-conductor nova-scheduler placement-api glance-api mariadb-server-core rabbitmq-server \
+	libvirt-daemon libvirt-clients python3-libvirt qemu-utils
 
 .PHONY: help build deps lab lab-down test check bench conformance clean
 help: ## this list
@@ -39,8 +41,8 @@ check: ## format, vet, static analysis, rules, pure tests with the race detector
 bench: deps build ## the figures of docs/performance.md (root)
 	scripts/bench.sh
 
-conformance: build ## openstack, gophercloud, terraform, horizon, tempest and neutron-tempest-plugin against neutrino and Debian's Keystone (root); PARTS= REGEX= FORMAT= HOLD=1
-	@scripts/install.sh $(CONFORMANCE_PACKAGES)
+conformance: build ## openstack, gophercloud, terraform, horizon, nova, tempest and neutron-tempest-plugin against neutrino and Debian's Keystone (root); PARTS= REGEX= FORMAT= HOLD=1
+	@scripts/install.sh $(CONFORMANCE_PACKAGES) $(if $(or $(if $(PARTS),,all),$(findstring nova,$(PARTS))),$(NOVA_PACKAGES))
 	$(GO) build -trimpath -o bin/conformance ./conformance
 	$(GO) test -c -o bin/gophercloud.test ./conformance/gophercloud
 	@$(if $(or $(if $(PARTS),,all),$(findstring terraform,$(PARTS))),GO='$(GO)' scripts/terraform.sh bin/terraform)

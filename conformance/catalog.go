@@ -8,35 +8,17 @@ import (
 // catalog makes the users, their projects and roles, and lets the catalog name
 // this run's services.
 func (s *stack) catalog(ctx context.Context, network string) error {
-	k := s.keystone.admin
-	roles := map[string]string{}
 	for _, name := range []string{"admin", "member", "reader", "service"} {
-		r, err := k.ensure(ctx, "/roles", "?name="+name, object{"name": name})
-		if err != nil {
+		if _, err := s.role(ctx, name); err != nil {
 			return fmt.Errorf("catalog: %w", err)
 		}
-		roles[name] = r.text("id")
 	}
-	for _, u := range []struct {
-		name, project string
-		roles         []string
-	}{
+	for _, a := range []account{
 		{serviceUser, "service", []string{"admin", "service"}},
 		{demoUser, demoUser, []string{"member"}},
 	} {
-		project, err := k.ensure(ctx, "/projects", "?name="+u.project, object{"name": u.project, "domain_id": "default"})
-		if err != nil {
+		if err := s.account(ctx, a); err != nil {
 			return fmt.Errorf("catalog: %w", err)
-		}
-		user, err := k.ensure(ctx, "/users", "?name="+u.name, object{"name": u.name, "domain_id": "default", "password": password})
-		if err != nil {
-			return fmt.Errorf("catalog: %w", err)
-		}
-		for _, role := range u.roles {
-			path := "/projects/" + project.text("id") + "/users/" + user.text("id") + "/roles/" + roles[role]
-			if _, err := k.ask(ctx, "PUT "+path, nil, nil); err != nil {
-				return fmt.Errorf("catalog: %w", err)
-			}
 		}
 	}
 	for kind, url := range map[string]string{"identity": s.keystone.url, "network": network} {
@@ -45,6 +27,40 @@ func (s *stack) catalog(ctx context.Context, network string) error {
 		}
 	}
 	return nil
+}
+
+// account is a user with roles in a project.
+type account struct {
+	user, project string
+	roles         []string
+}
+
+func (s *stack) account(ctx context.Context, a account) error {
+	k := s.keystone.admin
+	project, err := k.ensure(ctx, "/projects", "?name="+a.project, object{"name": a.project, "domain_id": "default"})
+	if err != nil {
+		return err
+	}
+	user, err := k.ensure(ctx, "/users", "?name="+a.user, object{"name": a.user, "domain_id": "default", "password": password})
+	if err != nil {
+		return err
+	}
+	for _, name := range a.roles {
+		role, err := s.role(ctx, name)
+		if err != nil {
+			return err
+		}
+		path := "/projects/" + project.text("id") + "/users/" + user.text("id") + "/roles/" + role
+		if _, err := k.ask(ctx, "PUT "+path, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stack) role(ctx context.Context, name string) (string, error) {
+	r, err := s.keystone.admin.ensure(ctx, "/roles", "?name="+name, object{"name": name})
+	return r.text("id"), err
 }
 
 // endpoints lets the catalog name a service at a URL.

@@ -36,9 +36,11 @@ project_name = service
 user_domain_name = %[6]s
 project_domain_name = %[6]s
 
+[nova]
+%[8]s
 [neutrino]
 feed_listen = unix:%[7]s
-`, port, s.path("server"), s.keystone.url, serviceUser, password, domain, s.feed())
+`, port, s.path("server"), s.keystone.url, serviceUser, password, domain, s.feed(), s.credentials(serviceUser))
 }
 
 // feed is the socket where the agents reach the server.
@@ -88,7 +90,13 @@ const labDir = "lab"
 // startHosts brings up a network host and a compute host with their agents,
 // and waits until the API lists one of each type as alive.
 func (s *stack) startHosts(ctx context.Context) error {
-	hosts, err := lab.New(ctx, lab.Settings{Name: "conformance", Dir: s.path(labDir), Binary: s.binary, Feed: s.feed()})
+	settings := lab.Settings{Name: "conformance", Dir: s.path(labDir), Binary: s.binary, Feed: s.feed()}
+	if slices.Contains(s.parts, partNova) {
+		settings.Computes = 2 // an instance moves from one to the other
+		settings.AgentOptions = "nova_metadata_host = 127.0.0.1\nnova_metadata_port = " + strconv.Itoa(s.compute.metadata) +
+			"\nmetadata_proxy_shared_secret = " + metadataSecret
+	}
+	hosts, err := lab.New(ctx, settings)
 	if err != nil {
 		return err
 	}
@@ -139,6 +147,17 @@ func (s *stack) makePublic(ctx context.Context) error {
 		return fmt.Errorf("external network: %w", err)
 	}
 	s.public = net.text("id")
+	outside, err := s.hosts.Host(lab.RoleOutside)
+	if err != nil {
+		return fmt.Errorf("external network: %w", err)
+	}
+	// The lab's own public network is smaller.
+	for _, command := range []string{"del " + lab.OutsideGateway + "/28", "add 172.24.4.1/24"} {
+		argv := append([]string{"ip", "address"}, strings.Fields(command+" dev eth0")...)
+		if _, err := outside.Run(ctx, argv...); err != nil {
+			return fmt.Errorf("external network: %w", err)
+		}
+	}
 	// Tests of others look for the names that DevStack gives.
 	for name, cidr := range map[string]string{"public-subnet": "172.24.4.0/24", "ipv6-public-subnet": "2001:db8::/64"} {
 		version := 4

@@ -91,6 +91,14 @@ func (s *stack) keystoneTemplate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the package is not installed: run make conformance: %w", err)
 	}
+	return s.template(ctx, "keystone-"+string(version), func(ctx context.Context, dir string) error {
+		s.say("making Keystone's database, once")
+		return fillTemplate(ctx, dir)
+	})
+}
+
+// template is a directory of the cache under a name, filled once.
+func (s *stack) template(ctx context.Context, name string, fill func(context.Context, string) error) (string, error) {
 	cache := "/var/cache/neutrino-conformance"
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return "", err
@@ -103,17 +111,16 @@ func (s *stack) keystoneTemplate(ctx context.Context) (string, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
-	made := filepath.Join(cache, "keystone-"+strings.NewReplacer("/", "_", ":", "_").Replace(string(version)))
+	made := filepath.Join(cache, strings.NewReplacer("/", "_", ":", "_").Replace(name))
 	if _, err := os.Stat(made); !errors.Is(err, fs.ErrNotExist) {
 		return made, err
 	}
-	s.say("making Keystone's database, once")
 	work, err := os.MkdirTemp(cache, "new-")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(work)
-	if err := fillTemplate(ctx, work); err != nil {
+	if err := fill(ctx, work); err != nil {
 		return "", err
 	}
 	return made, os.Rename(work, made)

@@ -44,6 +44,7 @@ const (
 	partTempest     = "tempest"
 	// partNeutron is the suite that Neutron's own developers test it with.
 	partNeutron = "neutron-tempest"
+	partNova    = "nova"
 )
 
 func main() {
@@ -68,7 +69,7 @@ func parse(args []string) (options, error) {
 	o := options{}
 	fs := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	parts := fs.String("parts", strings.Join(allParts(), ","), "what to run, comma-separated; none with -hold for the cloud alone")
-	fs.StringVar(&o.regex, "regex", "", "tests to run, of tempest or of Terraform's provider; all without")
+	fs.StringVar(&o.regex, "regex", "", "tests to run, of tempest's or of Terraform's provider's; all without")
 	fs.StringVar(&o.binary, "binary", "bin/neutrino", "the program under test")
 	fs.StringVar(&o.story, "story", "bin/gophercloud.test", "the story of gophercloud, compiled by go test -c")
 	fs.StringVar(&o.provider, "provider", "bin/terraform/provider.test", "the acceptance tests of Terraform's OpenStack provider")
@@ -100,7 +101,7 @@ func parse(args []string) (options, error) {
 }
 
 func allParts() []string {
-	return []string{partOpenstack, partGophercloud, partTerraform, partHorizon, partTempest, partNeutron}
+	return []string{partOpenstack, partGophercloud, partTerraform, partHorizon, partTempest, partNeutron, partNova}
 }
 
 // run brings the cloud up, runs the parts and takes all of it down again.
@@ -141,6 +142,8 @@ func run(ctx context.Context, o options) (err error) {
 			results, err = s.tempest(ctx, tempestSuite())
 		case partNeutron:
 			results, err = s.tempest(ctx, neutronSuite())
+		case partNova:
+			results, err = s.nova(ctx)
 		}
 		if err == nil {
 			err = ctx.Err()

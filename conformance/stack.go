@@ -27,13 +27,15 @@ type stack struct {
 	keystone  *keystone
 	network   rest // the API under test, as admin
 	public    string
+	compute   computePorts
+	forwards  []func() error
 }
 
 // dirPrefix begins the names of runs' directories. They are short: unix
 // sockets lie in them.
 const dirPrefix = "neutrino-conf-"
 
-func newStack(_ context.Context, o options) (*stack, error) {
+func newStack(ctx context.Context, o options) (*stack, error) {
 	dir, err := os.MkdirTemp("", dirPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
@@ -44,6 +46,9 @@ func newStack(_ context.Context, o options) (*stack, error) {
 	}
 	if err == nil {
 		err = os.Mkdir(s.path("log"), 0o755)
+	}
+	if err == nil {
+		s.compute, err = choosePorts(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make a directory: %w", err), os.RemoveAll(dir))
@@ -80,7 +85,13 @@ func (s *stack) close(ctx context.Context, failure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()
 	var errs []error
+	for _, stop := range s.forwards {
+		errs = append(errs, stop())
+	}
 	if s.hosts != nil {
+		if failure != nil {
+			errs = append(errs, s.keepHostLogs(ctx))
+		}
 		errs = append(errs, s.hosts.Down(ctx))
 	}
 	for _, p := range slices.Backward(s.processes) {
@@ -90,6 +101,17 @@ func (s *stack) close(ctx context.Context, failure error) error {
 		errs = append(errs, s.keepLogs(ctx))
 	}
 	errs = append(errs, os.RemoveAll(s.dir), s.lock.Close())
+	return errors.Join(errs...)
+}
+
+// keepHostLogs puts the hosts' logs to the others, before the hosts go.
+func (s *stack) keepHostLogs(ctx context.Context) error {
+	var errs []error
+	for _, h := range s.hosts.Hosts() {
+		if err := copyTree(ctx, filepath.Join(h.Dir(), "log"), s.path("log", h.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("keep the logs of %s: %w", h.Name, err))
+		}
+	}
 	return errors.Join(errs...)
 }
 

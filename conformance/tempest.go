@@ -31,23 +31,30 @@ var quick string
 // tempestDir is where Debian's package has tempest.
 const tempestDir = "/usr/lib/python3/dist-packages"
 
-// suite is a package of tests that tempest runs.
+// suite is some of the tests that tempest runs.
 type suite struct {
-	part   string // of the run
-	module string // that the names of its tests begin with
+	part  string // of the run
+	tests string // a regular expression of their names
 	// without has the tests that are left out, each with the reason.
 	without map[string]string
+	// image and flavor are what instances are made of; "" where there is no Nova.
+	image, flavor string
+	// workers is how many tests may run at a time; 0 is what -concurrency says.
+	workers int
 }
 
-func tempestSuite() suite { return suite{part: partTempest, module: "tempest.api.network"} }
+func tempestSuite() suite { return suite{part: partTempest, tests: `^tempest\.api\.network\.`} }
 
 // tempest runs a suite's tests of the network API.
 func (s *stack) tempest(ctx context.Context, of suite) ([]result, error) {
+	if of.workers == 0 {
+		of.workers = s.concurrency
+	}
 	aliases, err := s.extensions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.prepareTempest(ctx, aliases); err != nil {
+	if err := s.prepareTempest(ctx, of, aliases); err != nil {
 		return nil, err
 	}
 	all, err := s.listTests(ctx, of)
@@ -55,7 +62,7 @@ func (s *stack) tempest(ctx context.Context, of suite) ([]result, error) {
 		return nil, err
 	}
 	tests, results := of.leaveOut(all)
-	s.say("%s: %d tests, %d workers", of.part, len(tests), s.concurrency)
+	s.say("%s: %d tests, %d workers", of.part, len(tests), of.workers)
 	log := &testLog{suite: of, say: s.say, total: len(tests), tests: map[string]*testRun{}}
 	if err := s.runTests(ctx, log, tests); err != nil {
 		return nil, err
@@ -91,9 +98,59 @@ func (s *stack) extensions(ctx context.Context) ([]string, error) {
 	return aliases, nil
 }
 
-// tempestConf is tempest's configuration for a cloud of identity and network
-// alone. All that the server says it can is tested.
-func (s *stack) tempestConf(aliases []string) string {
+// instancesConf is what tempest has to know to boot instances, and to look at
+// them from inside.
+func (s *stack) instancesConf(run suite) string {
+	return fmt.Sprintf(`
+[compute]
+image_ref = %[1]s
+image_ref_alt = %[1]s
+flavor_ref = %[2]s
+flavor_ref_alt = %[2]s
+region = %[3]s
+min_compute_nodes = 2
+build_interval = 1
+ready_wait = 0
+
+[compute-feature-enabled]
+vnc_console = false
+resize = false
+cold_migration = false
+live_migration = true
+block_migration_for_live_migration = true
+suspend = false
+shelve = false
+snapshot = false
+console_output = true
+interface_attach = true
+config_drive = false
+
+[image]
+region = %[3]s
+
+[validation]
+run_validation = true
+connect_method = floating
+auth_method = keypair
+image_ssh_user = root
+ping_timeout = 120
+ssh_timeout = 120
+connect_timeout = 30
+
+[scenario]
+dhcp_client = udhcpc
+`, run.image, run.flavor, region)
+}
+
+// tempestConf is tempest's configuration for a cloud of identity and network, and
+// of compute and images where there are any. All that the server says it can is
+// tested.
+func (s *stack) tempestConf(run suite, aliases []string) string {
+	compute := strconv.FormatBool(run.image != "")
+	more := "\n[validation]\nrun_validation = false\n"
+	if run.image != "" {
+		more = s.instancesConf(run)
+	}
 	return fmt.Sprintf(`# Written by neutrino's conformance run.
 [DEFAULT]
 log_dir = %[1]s
@@ -101,7 +158,7 @@ log_file = tempest.log
 
 [auth]
 use_dynamic_credentials = true
-create_isolated_networks = false
+create_isolated_networks = %[12]s
 tempest_roles = member
 admin_username = %[2]s
 admin_password = %[3]s
@@ -124,8 +181,8 @@ lock_path = %[1]s/lock
 
 [service_available]
 neutron = true
-nova = false
-glance = false
+nova = %[12]s
+glance = %[12]s
 cinder = false
 swift = false
 
@@ -141,20 +198,17 @@ api_extensions = %[9]s
 ipv6_subnet_attributes = true
 port_security = true
 
-[validation]
-run_validation = false
-
 [neutron_plugin_options]
 available_type_drivers = flat,vlan,gre,vxlan,geneve
 provider_vlans = %[10]s
 agent_availability_zone = %[11]s
 create_shared_resources = true
 `, s.path("tempest"), adminUser, password, domain, s.keystone.url, region, s.public, publicNetwork, strings.Join(aliases, ","),
-		lab.PhysicalNetwork, neutrino.DefaultZone)
+		lab.PhysicalNetwork, neutrino.DefaultZone, compute) + more
 }
 
 // prepareTempest writes the files that tempest reads.
-func (s *stack) prepareTempest(_ context.Context, aliases []string) error {
+func (s *stack) prepareTempest(_ context.Context, run suite, aliases []string) error {
 	for _, dir := range []string{"tempest/etc", "tempest/lock", "tempest/python"} {
 		if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
 			return fmt.Errorf("tempest: %w", err)
@@ -163,7 +217,7 @@ func (s *stack) prepareTempest(_ context.Context, aliases []string) error {
 	stestr := "[DEFAULT]\ntest_path=" + tempestDir + "/tempest/test_discover\ntop_dir=" + tempestDir +
 		"\ngroup_regex=([^\\.]*\\.)*\n" // a class in one worker: its set-up serves all its tests
 	for name, content := range map[string]string{
-		"tempest/etc/tempest.conf": s.tempestConf(aliases), "tempest/.stestr.conf": stestr, "tempest/python/sitecustomize.py": quick,
+		"tempest/etc/tempest.conf": s.tempestConf(run, aliases), "tempest/.stestr.conf": stestr, "tempest/python/sitecustomize.py": quick,
 	} {
 		if err := os.WriteFile(s.path(name), []byte(content), 0o600); err != nil {
 			return fmt.Errorf("tempest: %w", err)
@@ -190,11 +244,15 @@ func (s *stack) listTests(ctx context.Context, of suite) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-regex: %w", err)
 	}
+	ours, err := regexp.Compile(of.tests)
+	if err != nil {
+		return nil, err
+	}
 	if out, err := s.stestr(ctx, "init").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("stestr init: %w:\n%s", err, out)
 	}
 	var complaint bytes.Buffer
-	cmd := s.stestr(ctx, "list", "^"+regexp.QuoteMeta(of.module+"."))
+	cmd := s.stestr(ctx, "list", of.tests)
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
 	if err != nil {
@@ -202,12 +260,12 @@ func (s *stack) listTests(ctx context.Context, of suite) ([]string, error) {
 	}
 	var tests []string
 	for line := range strings.Lines(string(out)) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, of.module+".") && wanted.MatchString(line) {
+		if line = strings.TrimSpace(line); ours.MatchString(line) && wanted.MatchString(line) {
 			tests = append(tests, line)
 		}
 	}
 	if len(tests) == 0 {
-		return nil, fmt.Errorf("-regex %s: no test of %s matches", s.regex, of.module)
+		return nil, fmt.Errorf("-regex %s: no test of %s matches", s.regex, of.part)
 	}
 	return tests, nil
 }
@@ -218,7 +276,15 @@ func (s *stack) runTests(ctx context.Context, log *testLog, tests []string) erro
 	if err := os.WriteFile(chosen, []byte(strings.Join(tests, "\n")+"\n"), 0o600); err != nil {
 		return fmt.Errorf("tempest: %w", err)
 	}
-	cmd := s.stestr(ctx, "run", "--concurrency", strconv.Itoa(s.concurrency), "--subunit", "--load-list", chosen)
+	cmd := s.stestr(ctx, "run", "--concurrency", strconv.Itoa(log.workers), "--subunit", "--load-list", chosen)
+	if log.image != "" {
+		// Tests reach instances by their floating IPs, so they are where those are seen.
+		outside, err := s.outside()
+		if err != nil {
+			return err
+		}
+		cmd.Path, cmd.Args = "/usr/bin/nsenter", append([]string{"nsenter", "--target", strconv.Itoa(outside.Holder), "--net", "--"}, cmd.Args...)
+	}
 	complaint, err := os.Create(s.path("log", "stestr.log"))
 	if err != nil {
 		return err

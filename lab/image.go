@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,7 +56,7 @@ func (l *Lab) prepareImage(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("lab: image: %w", err)
 	}
-	initramfs, err := buildInitramfs(ctx, filepath.Join(kernel, "modules"))
+	initramfs, err := buildInitramfs(ctx, filepath.Join(kernel, "modules"), nil)
 	if err != nil {
 		return err
 	}
@@ -139,8 +140,9 @@ func (l *Lab) keepKernel(work, pkg string) (string, error) {
 	return target, nil
 }
 
-// buildInitramfs packs busybox, the modules and the guest's scripts.
-func buildInitramfs(ctx context.Context, modules string) ([]byte, error) {
+// buildInitramfs packs busybox, the modules, the guest's scripts and further
+// files, by their names in the guest.
+func buildInitramfs(ctx context.Context, modules string, more map[string][]byte) ([]byte, error) {
 	busybox, err := staticBusybox(ctx)
 	if err != nil {
 		return nil, err
@@ -165,7 +167,28 @@ func buildInitramfs(ctx context.Context, modules string) ([]byte, error) {
 		a.file("modules/"+name+".ko", b)
 	}
 	a.file("modules/order", []byte(strings.Join(guestModules[:], "\n")+"\n"))
+	made := map[string]bool{"bin": true}
+	for _, name := range slices.Sorted(maps.Keys(more)) {
+		for _, dir := range parents(name) {
+			if !made[dir] {
+				made[dir] = true
+				a.directory(dir)
+			}
+		}
+		a.file(name, more[name])
+	}
 	return a.bytes(), nil
+}
+
+// parents are the directories above a file, from the top.
+func parents(name string) []string {
+	var dirs []string
+	for i, c := range name {
+		if c == '/' {
+			dirs = append(dirs, name[:i])
+		}
+	}
+	return dirs
 }
 
 // staticBusybox reads busybox, and refuses one that needs shared libraries:

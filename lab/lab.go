@@ -57,6 +57,8 @@ type Settings struct {
 	Bare     bool                 `json:"bare"`     // no router, no outside: instances and DHCP alone
 	// Feed is the socket of a server that runs elsewhere, for [Lab.UpHosts].
 	Feed string `json:"feed,omitempty"`
+	// AgentOptions are further lines of [DEFAULT] for the agents.
+	AgentOptions string `json:"agent_options,omitempty"`
 }
 
 func (s Settings) withDefaults() Settings {

@@ -67,6 +67,7 @@ func (h *Host) agentConfig() string {
 [DEFAULT]
 host = %s
 state_path = %s
+%s
 
 [ovs]
 datapath_type = netdev
@@ -80,7 +81,7 @@ tunnel_types = gre,vxlan,geneve
 [neutrino]
 feed_server = unix:%s
 services = %s
-`, h.Name, stateDir, h.Address, mappings, h.lab.feedSocket(), services)
+`, h.Name, stateDir, h.lab.snapshot().Settings.AgentOptions, h.Address, mappings, h.lab.feedSocket(), services)
 }
 
 const configFile = "neutron.conf"

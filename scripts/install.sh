@@ -26,6 +26,9 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "installing:$missing"
 apt-get update -qq
+# What the packages would start with the machine from now on is found by the links that they make.
+links() { find /etc/systemd/system -type l 2>/dev/null | sort; }
+before=$(links)
 # The services of these packages are not wanted on this machine: the lab starts its own.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -34,4 +37,7 @@ if [ ! -e "$policy" ]; then
 	trap 'rm -f "$policy"' EXIT INT TERM
 fi
 # shellcheck disable=SC2086
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends $missing
+links | while read -r link; do
+	printf '%s\n' "$before" | grep -qxF "$link" || rm -f "$link"
+done

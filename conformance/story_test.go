@@ -5,14 +5,16 @@ import (
 	"testing"
 )
 
-func TestStoryOfTheClientIsWellFormed(t *testing.T) {
-	steps, err := parseStory(openstackStory)
-	if err != nil || len(steps) < 100 {
-		t.Fatalf("%d steps, %v", len(steps), err)
-	}
-	for _, s := range steps {
-		if s.fails && len(s.expect) == 0 {
-			t.Errorf("line %d: a refusal without its reason", s.line)
+func TestStoriesAreWellFormed(t *testing.T) {
+	for name, text := range map[string]string{partOpenstack: openstackStory, partNova: novaStory} {
+		steps, err := parseStory(text)
+		if err != nil || len(steps) < 50 {
+			t.Fatalf("%s: %d steps, %v", name, len(steps), err)
+		}
+		for _, s := range steps {
+			if s.fails && len(s.expect) == 0 {
+				t.Errorf("%s: line %d: a refusal without its reason", name, s.line)
+			}
 		}
 	}
 	for _, bad := range []string{"    id > x\n", "network list\n    Name\n", "network list\n    Name is blue\n"} {
@@ -52,8 +54,16 @@ func TestAnswersAreHeldToTheStory(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.expect, err, c.errs)
 		}
 	}
+	steps, err := parseStory("await ! on outside ping ${door}\n    says 0 received\nport list\n    says ^$\n    id !~ x\n")
+	if err != nil || !steps[0].awaits || !steps[0].fails || steps[0].host != "outside" || steps[0].command != "ping ${door}" {
+		t.Errorf("%+v, %v", steps, err)
+	}
+	if steps[0].compare(nil, "1 sent, 0 received", nil) != nil || steps[1].compare(row, "", nil) != nil ||
+		steps[1].compare(map[string]any{"id": "x"}, "", nil) == nil {
+		t.Error("what is said, or must not be, is not compared")
+	}
 	known := map[string]string{}
-	steps, err := parseStory("network show\n    id > kept\n! network show\n    Not F..nd\n")
+	steps, err = parseStory("network show\n    id > kept\n! network show\n    Not F..nd\n")
 	if err != nil {
 		t.Fatal(err)
 	}
