@@ -60,6 +60,12 @@ type view struct {
 	networks map[neutrino.ID]*neutrino.Network
 }
 
+// again is the view of a snapshot for another goroutine.
+func (v view) again() view {
+	v.judge.Judge, v.networks = v.judge.Again(), map[neutrino.ID]*neutrino.Network{}
+	return v
+}
+
 // judge is the policy, and what it says to the caller.
 type judge struct {
 	*auth.Policy
@@ -350,9 +356,8 @@ func (k *kind[T]) wrapOne(v view, row *T, fields map[string]bool) []byte {
 
 // wrapMany writes {"<many>": […]}.
 func (k *kind[T]) wrapMany(v view, rows []*T, fields map[string]bool) []byte {
-	b := append(wire.AppendString(append(make([]byte, 0, 64+1024*len(rows)), '{'), k.many), ':')
-	b = wire.AppendList(b, rows, func(b []byte, row *T) []byte { return k.appendRow(b, v, row, fields) })
-	return append(b, '}')
+	b := append(wire.AppendString(append(make([]byte, 0, 64+rowRoom*len(rows)), '{'), k.many), ':')
+	return append(k.appendRows(b, v, rows, fields), '}')
 }
 
 // appendRow writes one object: the attributes that the caller may see, and of

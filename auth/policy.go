@@ -232,6 +232,9 @@ func (j *Judge) Decided(rule string) (allowed, known bool) {
 	return bool(v), known
 }
 
+// Again is a Judge of the same caller, for another goroutine.
+func (j *Judge) Again() *Judge { return j.policy.For(j.who) }
+
 // folded is what of a rule is left for the caller.
 func (j *Judge) folded(rule int) check {
 	if j.left == nil {
