@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // How much the heap may grow between two collections, percent of what lives in
@@ -21,6 +26,41 @@ func growHeap(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
+}
+
+// The most memory of the heap, in bytes, that is asked for in huge pages, and the
+// part of the machine's: beyond what the system would let a program have, Go ends
+// it.
+const (
+	mostHuge   = 4 << 30
+	partOfHuge = 4
+	hugePage   = 2 << 20
+)
+
+// hugeHeap has the kernel back the heap with huge pages, if it has any for those
+// who ask (madvise in /sys/kernel/mm/transparent_hugepage/enabled). A request looks
+// at rows far apart: with pages of 4 KiB a list of 5,000 ports takes twice as long,
+// and a start half as long again. Go asks for none, because programs that use
+// little of each would need more memory; ours fills them. So the addresses that
+// the heap will have are taken once, without touching any, and given back to it.
+func hugeHeap() {
+	var system unix.Sysinfo_t
+	var addresses unix.Rlimit
+	errS, errR := unix.Sysinfo(&system), unix.Getrlimit(unix.RLIMIT_AS, &addresses)
+	strict, errO := os.ReadFile("/proc/sys/vm/overcommit_memory")
+	if errors.Join(errS, errR, errO) != nil || addresses.Cur != unix.RLIM_INFINITY || string(bytes.TrimSpace(strict)) == "2" {
+		return // addresses cost something here
+	}
+	memory := system.Totalram * uint64(system.Unit)
+	takeHuge(min(mostHuge, memory/partOfHuge) / hugePage * hugePage)
+	runtime.GC()
+}
+
+// takeHuge takes bytes of the heap and asks for huge pages there.
+func takeHuge(size uint64) {
+	room := make([]byte, size)
+	// It begins where a page of the system does. What the kernel refuses stays as it is.
+	_ = unix.Madvise(room, unix.MADV_HUGEPAGE)
 }
 
 // A server with a million ports holds more than a gigabyte, and after a burst

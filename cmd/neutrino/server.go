@@ -258,6 +258,7 @@ func openStore(ctx context.Context, v *config.Values) (*store.DB, func(), error)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("[database] connection: %w", err)
 	}
+	hugeHeap()
 	growHeap(loadingGrowth)
 	defer growHeap(servingGrowth)
 	e, err := sqlite.Open(ctx, sqlite.Options{Path: file})
