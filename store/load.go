@@ -84,7 +84,8 @@ func (l *loading) run() (*tableRows, error) {
 		return nil, err
 	}
 	t := newTableRows(l.spec)
-	return t, share(append(l.spec.indexes, nil), func(ix *indexSpec, r *reading) error {
+	trees := append(slices.Clone(l.spec.indexes), nil) // nil is the table itself
+	return t, share(trees, func(ix *indexSpec, r *reading) error {
 		if ix != nil {
 			t.indexes[ix.number] = l.index(ix, &r.sorter)
 			return nil
