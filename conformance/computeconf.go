@@ -89,27 +89,7 @@ discover_hosts_in_cells_interval = 2
 [oslo_concurrency]
 lock_path = %[1]s/lock
 
-[libvirt]
-virt_type = qemu
-cpu_mode = none
-hw_machine_type = x86_64=pc
-inject_partition = -2
-# Emulated hosts take their time.
-wait_soft_reboot_seconds = 5
-
-[os_vif_ovs]
-ovsdb_connection = unix:/run/openvswitch/db.sock
-
-[vif_plug_ovs_privileged]
-helper_command = privsep-helper --config-file %[5]s
-
-[vif_plug_linux_bridge_privileged]
-helper_command = privsep-helper --config-file %[5]s
-
-[nova_sys_admin]
-helper_command = privsep-helper --config-file %[5]s
-
-[vnc]
+%[5]s[vnc]
 enabled = false
 
 [glance]
@@ -126,7 +106,32 @@ send_service_user_token = true
 [neutron]
 service_metadata_proxy = true
 metadata_proxy_shared_secret = %[9]s
-%[8]s`, s.path("compute"), p.rabbit, p.nova, p.metadata, s.path("compute/nova.conf"), p.glance, s.keystone.url, s.credentials("nova"), metadataSecret)
+%[8]s`, s.path("compute"), p.rabbit, p.nova, p.metadata, s.hypervisorConf(), p.glance, s.keystone.url, s.credentials("nova"), metadataSecret)
+}
+
+// hypervisorConf is what nova-compute, os-vif and its helpers read.
+func (s *stack) hypervisorConf() string {
+	return fmt.Sprintf(`[libvirt]
+virt_type = qemu
+cpu_mode = none
+hw_machine_type = x86_64=pc
+inject_partition = -2
+# Emulated hosts take their time.
+wait_soft_reboot_seconds = 5
+
+[os_vif_ovs]
+ovsdb_connection = unix:/run/openvswitch/db.sock
+
+[vif_plug_ovs_privileged]
+helper_command = privsep-helper --config-file %[1]s
+
+[vif_plug_linux_bridge_privileged]
+helper_command = privsep-helper --config-file %[1]s
+
+[nova_sys_admin]
+helper_command = privsep-helper --config-file %[1]s
+
+`, s.path("compute/nova.conf"))
 }
 
 // novaDatabases is what those of Nova's services read too that are not on a host:

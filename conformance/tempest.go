@@ -142,6 +142,15 @@ dhcp_client = udhcpc
 `, run.image, run.flavor, region)
 }
 
+// pluginConf is what neutron-tempest-plugin reads.
+const pluginConf = `
+[neutron_plugin_options]
+available_type_drivers = flat,vlan,gre,vxlan,geneve
+provider_vlans = %s
+agent_availability_zone = %s
+create_shared_resources = true
+`
+
 // tempestConf is tempest's configuration for a cloud of identity and network, and
 // of compute and images where there are any. All that the server says it can is
 // tested.
@@ -158,7 +167,7 @@ log_file = tempest.log
 
 [auth]
 use_dynamic_credentials = true
-create_isolated_networks = %[12]s
+create_isolated_networks = %[10]s
 tempest_roles = member
 admin_username = %[2]s
 admin_password = %[3]s
@@ -181,8 +190,8 @@ lock_path = %[1]s/lock
 
 [service_available]
 neutron = true
-nova = %[12]s
-glance = %[12]s
+nova = %[10]s
+glance = %[10]s
 cinder = false
 swift = false
 
@@ -198,13 +207,8 @@ api_extensions = %[9]s
 ipv6_subnet_attributes = true
 port_security = true
 
-[neutron_plugin_options]
-available_type_drivers = flat,vlan,gre,vxlan,geneve
-provider_vlans = %[10]s
-agent_availability_zone = %[11]s
-create_shared_resources = true
-`, s.path("tempest"), adminUser, password, domain, s.keystone.url, region, s.public, publicNetwork, strings.Join(aliases, ","),
-		lab.PhysicalNetwork, neutrino.DefaultZone, compute) + more
+`, s.path("tempest"), adminUser, password, domain, s.keystone.url, region, s.public, publicNetwork, strings.Join(aliases, ","), compute) +
+		fmt.Sprintf(pluginConf, lab.PhysicalNetwork, neutrino.DefaultZone) + more
 }
 
 // prepareTempest writes the files that tempest reads.
