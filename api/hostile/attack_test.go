@@ -86,15 +86,15 @@ type attack struct {
 // values are the catalogue, and from a member what an attribute's own form can
 // hold: large ones cost the same whoever sends them.
 func (a attack) values(name string) []json.RawMessage {
-	values := catalogue()
+	values := slices.Clone(catalogue())
 	switch {
 	case a.who != member():
 		values = append(values, large()...)
 	case !isPlain(name):
 		values = append(values, a.w.forms(name)...)
 	}
-	if testing.Short() { // every third
-		return slices.DeleteFunc(values, func(json.RawMessage) bool { a.total.skipped++; return a.total.skipped%3 != 0 })
+	if testing.Short() { // every 41st, so that each attribute takes others
+		return slices.DeleteFunc(values, func(json.RawMessage) bool { a.total.skipped++; return a.total.skipped%41 != 0 })
 	}
 	return values
 }
@@ -224,6 +224,9 @@ func TestEveryQueryAndEveryPathIsAnsweredOrRefused(t *testing.T) {
 	w.furnish()
 	w.furnishMore()
 	values := slices.Concat(texts(), addresses(), words(), []string{strings.Repeat("x", 1<<16), "subnet_id=x", "ip_address=" + canary, "ip_address_substr=1", "a=b=c", "=", "2026-01-01", "99999999999999999999"})
+	if testing.Short() {
+		values = []string{texts()[0], addresses()[0], words()[0], "ip_address=" + canary}
+	}
 	r := w.registry()
 	answers := map[int]int{}
 	for _, c := range r.collections {
@@ -288,7 +291,7 @@ func TestEveryActionTakesEveryValueOrRefusesIt(t *testing.T) {
 		{"POST", "/v2.0/agents/" + agent + "/dhcp-networks", `{"network_id":%s}`}, {"POST", "/v2.0/agents/" + agent + "/l3-routers", `{"router_id":%s}`},
 	} {
 		for _, who := range []caller{admin(), member()} {
-			values := append(catalogue(), raw(quoted(w.ids["router"])), raw(quoted(w.ids["net"])))
+			values := append(slices.Clone(catalogue()), raw(quoted(w.ids["router"])), raw(quoted(w.ids["net"])))
 			if strings.Contains(a.form, "routes") {
 				values = append(values, w.forms("routes")...)
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // canary is in every hostile text, so that it can be found wherever it went.
@@ -93,14 +94,14 @@ func formsOf(attribute string) []string {
 	}[attribute]...)
 }
 
-// large are values that cost memory.
-func large() []json.RawMessage {
+// large are values that cost memory; they are made once.
+var large = sync.OnceValue(func() []json.RawMessage {
 	const deep = 2000
 	return []json.RawMessage{
 		raw(quoted(strings.Repeat("x", 1<<20))), raw(quoted(strings.Repeat("\n", 1<<19))), raw(strings.Repeat("9", 1<<16)),
 		raw(strings.Repeat("[", deep) + strings.Repeat("]", deep)), raw(strings.Repeat(`{"a":`, deep) + "1" + strings.Repeat("}", deep)),
 	}
-}
+})
 
 // long are lists that cost memory, and lists as long as limits allow.
 func long() []json.RawMessage {
@@ -123,7 +124,7 @@ func many(n int, form string) string {
 }
 
 // catalogue is every value that every attribute gets.
-func catalogue() []json.RawMessage {
+var catalogue = sync.OnceValue(func() []json.RawMessage {
 	out := scalars()
 	for _, list := range [][]string{texts(), addresses(), words()} {
 		for _, s := range list {
@@ -131,7 +132,7 @@ func catalogue() []json.RawMessage {
 		}
 	}
 	return out
-}
+})
 
 // forms are the values of an attribute that is a list or an object.
 func (w *world) forms(attribute string) []json.RawMessage {

@@ -19,6 +19,7 @@ type tally struct {
 	scenes    int
 	failures  map[string]*failure
 	uncovered map[string]int
+	passed    int             // callers that were looked at by some
 	asked     map[string]bool // "GET /v2.0/networks/<network>"
 }
 
@@ -78,9 +79,26 @@ func TestEveryRouteAnswersEveryCallerAsTheReferenceSays(t *testing.T) {
 		return
 	}
 	y.everyRoute(t)
-	if y.cases < least {
+	if y.cases < least && !testing.Short() {
 		t.Errorf("only %d cases, fewer than %d", y.cases, least)
 	}
+}
+
+// some are all callers, and with -short each sixth, so that each request is tried by
+// others.
+func (y *tally) some(all []caller) []caller {
+	if !testing.Short() {
+		return all
+	}
+	y.Lock()
+	defer y.Unlock()
+	var out []caller
+	for _, c := range all {
+		if y.passed++; y.passed%6 == 0 {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // play sends all requests of a scene as all callers.
@@ -98,7 +116,7 @@ func (y *tally) play(t *testing.T, policy table, s scene) {
 		if !y.serves(t, w, s, o) {
 			continue
 		}
-		for _, c := range all {
+		for _, c := range y.some(all) {
 			w.rebuilt(t, s)
 			y.try(w, policy, s, o, c)
 		}
