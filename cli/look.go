@@ -149,10 +149,10 @@ func ruleLine(v any) string {
 	if !ok {
 		return words(v)
 	}
-	shown := object{}
+	shown, none := object{}, []any{nil, "", false, json.Number("0")} // as Python has it
 	for _, m := range o {
 		own := slices.Contains([]string{"tenant_id", "project_id", "security_group_id"}, m.key)
-		if !own && m.value != nil && m.value != "" {
+		if !own && !slices.Contains(none, m.value) {
 			shown = append(shown, m)
 		}
 	}
