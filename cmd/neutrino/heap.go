@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -49,12 +49,13 @@ func hugeHeap() {
 	var addresses unix.Rlimit
 	errS, errR := unix.Sysinfo(&system), unix.Getrlimit(unix.RLIMIT_AS, &addresses)
 	strict, errO := os.ReadFile("/proc/sys/vm/overcommit_memory")
-	if errors.Join(errS, errR, errO) != nil || addresses.Cur != unix.RLIM_INFINITY || string(bytes.TrimSpace(strict)) == "2" {
-		return // addresses cost something here
+	if errors.Join(errS, errR, errO) != nil || addresses.Cur != unix.RLIM_INFINITY || string(bytes.TrimSpace(strict)) == "2" ||
+		debug.SetMemoryLimit(-1) != math.MaxInt64 {
+		return // addresses cost something here, or count (GOMEMLIMIT)
 	}
 	memory := system.Totalram * uint64(system.Unit)
 	takeHuge(min(mostHuge, memory/partOfHuge) / hugePage * hugePage)
-	runtime.GC()
+	debug.FreeOSMemory() // else Go gives it back bit by bit
 }
 
 // takeHuge takes bytes of the heap and asks for huge pages there.

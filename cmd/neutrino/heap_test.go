@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"unsafe"
@@ -17,7 +18,7 @@ func TestTheHeapAsksForHugePages(t *testing.T) {
 		t.Skipf("SKIPPED: this kernel gives no huge pages: %s %v", enabled, err)
 	}
 	takeHuge(256 << 20)
-	runtime.GC()
+	debug.FreeOSMemory()
 	rows := make([]byte, 64<<20)
 	for i := 0; i < len(rows); i += 4096 {
 		rows[i] = 1
