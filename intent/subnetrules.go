@@ -89,14 +89,12 @@ func checkModes(s *neutrino.Subnet) error {
 }
 
 // defaultGateway is the first host of an IPv4 block, and the first address of
-// an IPv6 one. A block of one address has none.
+// an IPv6 one. That of a block of one address lies behind it, as with Neutron:
+// Terraform's provider holds it to that (subnetPrefixLength).
 func defaultGateway(s *neutrino.Subnet) netip.Addr {
 	first := neutrino.FirstAddr(s.CIDR)
-	switch {
-	case s.IPVersion == 6:
+	if s.IPVersion == 6 {
 		return first
-	case s.CIDR.IsSingleIP():
-		return netip.Addr{}
 	}
 	return first.Next()
 }
