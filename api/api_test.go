@@ -20,6 +20,7 @@ import (
 	"neutrino/intent"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
+	"neutrino/store/storetest"
 )
 
 // cloud is a running API on a store in memory.
@@ -37,21 +38,13 @@ func newCloud(t testing.TB) *cloud {
 
 func openCloud(t testing.TB, where sqlite.Options, opts Options) *cloud {
 	t.Helper()
-	e, err := sqlite.Open(context.Background(), where)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	db, err := store.Open(context.Background(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.OpenAt(t, where)
 	c := &cloud{t: t, db: db}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
 	c.opts = opts
+	var err error
 	if c.h, err = New(intent.New(db, wideConfig()), db, opts); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	asking "neutrino/auth"
 	"neutrino/intent"
 	"neutrino/store"
-	"neutrino/store/engine/sqlite"
+	"neutrino/store/storetest"
 )
 
 // cloud is the real API on a store in memory, and a client without any
@@ -39,16 +39,7 @@ func newCloud(t *testing.T) *cloud {
 // newCloudFor asks who is asking; nil believes everybody.
 func newCloudFor(t *testing.T, who asking.Authenticator) *cloud {
 	t.Helper()
-	e, err := sqlite.Open(context.Background(), sqlite.Options{Path: sqlite.Memory})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	db, err := store.Open(context.Background(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	handler, err := api.New(intent.New(db, intent.DefaultConfig()), db, api.Options{Log: quiet, Auth: who})
 	if err != nil {

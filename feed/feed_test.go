@@ -17,7 +17,7 @@ import (
 	"neutrino"
 	"neutrino/feed/feedpb"
 	"neutrino/store"
-	"neutrino/store/engine/sqlite"
+	"neutrino/store/storetest"
 	"neutrino/view"
 )
 
@@ -41,16 +41,9 @@ type cloud struct {
 }
 
 func newCloud(t *testing.T) *cloud {
-	e, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlite.Memory})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := store.Open(t.Context(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := storetest.Open(t)
 	c := &cloud{t: t, db: db, addr: "unix:" + filepath.Join(t.TempDir(), "feed.sock")}
-	t.Cleanup(func() { c.down(); db.Close(); e.Close() })
+	t.Cleanup(func() { c.down() })
 	c.write(func(tx *store.Tx) {
 		store.Put(tx, store.Networks, &neutrino.Network{ID: "n", NetworkType: neutrino.GRE})
 		store.Put(tx, store.HostNetworks, &neutrino.HostNetwork{Host: "c1", NetworkID: "n", LocalVLAN: 1})

@@ -15,7 +15,7 @@ import (
 	"neutrino"
 	"neutrino/intent/work"
 	"neutrino/store"
-	"neutrino/store/engine/sqlite"
+	"neutrino/store/storetest"
 )
 
 // cloud is a service on a store in memory, with a clock that the test sets.
@@ -35,17 +35,7 @@ var (
 
 func newCloud(t testing.TB, adjust ...func(*Config)) *cloud {
 	t.Helper()
-	ctx := context.Background()
-	e, err := sqlite.Open(ctx, sqlite.Options{Path: sqlite.Memory})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	db, err := store.Open(ctx, e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	config := DefaultConfig()
 	for _, f := range adjust {
 		f(&config)

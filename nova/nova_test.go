@@ -19,7 +19,7 @@ import (
 	"neutrino/intent/serverevent"
 	"neutrino/nova/novatest"
 	"neutrino/store"
-	"neutrino/store/engine/sqlite"
+	"neutrino/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -57,16 +57,7 @@ func (l *lockedBuffer) String() string {
 }
 
 func newWorld(t *testing.T) *world {
-	e, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlite.Memory})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	db, err := store.Open(t.Context(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	return &world{T: t, db: db, svc: intent.New(db, intent.DefaultConfig()), cloud: novatest.New(t), log: &lockedBuffer{}, outcomes: map[Outcome]int{}}
 }
 

@@ -23,8 +23,7 @@ import (
 	"neutrino"
 	"neutrino/api"
 	"neutrino/intent"
-	"neutrino/store"
-	"neutrino/store/engine/sqlite"
+	"neutrino/store/storetest"
 )
 
 // A file has stories, each on a server of its own:
@@ -126,16 +125,7 @@ func project(name string) string {
 
 func newServer(t *testing.T) (*server, error) {
 	t.Helper()
-	e, err := sqlite.Open(context.Background(), sqlite.Options{Path: sqlite.Memory})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	db, err := store.Open(context.Background(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	config := intent.DefaultConfig()
 	config.NetworkVLANRanges = map[string][]intent.Range{"physnet1": {{Min: 100, Max: 200}}}
 	config.FlatNetworks = []string{"public", "other"}

@@ -22,7 +22,7 @@ import (
 	"neutrino/intent"
 	"neutrino/plan"
 	"neutrino/store"
-	"neutrino/store/engine/sqlite"
+	"neutrino/store/storetest"
 	"neutrino/view"
 )
 
@@ -60,16 +60,7 @@ type world struct {
 
 func newWorld(t testing.TB, change ...func(*intent.Config)) *world {
 	t.Helper()
-	e, err := sqlite.Open(context.Background(), sqlite.Options{Path: sqlite.Memory})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	db, err := store.Open(context.Background(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	config := intent.DefaultConfig()
 	for typ := range config.TunnelRanges {
 		config.TunnelRanges[typ] = []intent.Range{{Min: 1, Max: 100_000}}
@@ -80,6 +71,7 @@ func newWorld(t testing.TB, change ...func(*intent.Config)) *world {
 	}
 	w := &world{t: t, db: db, svc: intent.New(db, config), ids: map[string]string{}}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelError}))
+	var err error
 	if w.h, err = api.New(w.svc, db, api.Options{Log: log}); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"neutrino/intent"
 	"neutrino/intent/defaultgroup"
 	"neutrino/store"
-	"neutrino/store/engine/sqlite"
+	"neutrino/store/storetest"
 )
 
 // The projects. They look like Keystone's ids, because shares name them.
@@ -70,16 +70,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	e, err := sqlite.Open(context.Background(), sqlite.Options{Path: sqlite.Memory})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	db, err := store.Open(context.Background(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	config := intent.DefaultConfig()
 	for typ := range config.TunnelRanges {
 		config.TunnelRanges[typ] = []intent.Range{{Min: 1, Max: 100_000}}

@@ -13,20 +13,12 @@ import (
 	"neutrino/intent/quota"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
+	"neutrino/store/storetest"
 )
 
 func open(t *testing.T, c intent.Config) (*intent.Service, *store.DB) {
 	t.Helper()
-	e, err := sqlite.Open(context.Background(), sqlite.Options{Path: filepath.Join(t.TempDir(), "db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	db, err := store.Open(context.Background(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.OpenAt(t, sqlite.Options{Path: filepath.Join(t.TempDir(), "db")})
 	return intent.New(db, c), db
 }
 
