@@ -22,18 +22,23 @@ func (s *stack) gophercloud(ctx context.Context) ([]result, error) {
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), s.keystone.env(adminUser)...)
 	cmd.Env = append(cmd.Env, "NEUTRINO_CONFORMANCE=1", "NEUTRINO_CONFORMANCE_PUBLIC="+s.public)
+	cmd.Stderr = os.Stderr
+	return s.runGoTests(ctx, cmd, partGophercloud)
+}
+
+// runGoTests runs a compiled Go test with -test.v and says what fails meanwhile.
+func (s *stack) runGoTests(ctx context.Context, cmd *exec.Cmd, part string) ([]result, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	results, err := readGoTests(out, func(r result) {
 		if r.Status == failed {
-			s.say("gophercloud: failed: %s", r.Name)
+			s.say("%s: failed: %s", part, r.Name)
 		}
 	})
 	_, _ = io.Copy(io.Discard, out) // after an error the rest must not block the writer
@@ -41,6 +46,9 @@ func (s *stack) gophercloud(ctx context.Context) ([]result, error) {
 	// A test that failed is an exit code too; what failed, the output says.
 	if werr := cmd.Wait(); werr != nil && !errors.As(werr, &exit) {
 		err = errors.Join(err, werr)
+	}
+	if ctx.Err() != nil {
+		return results, ctx.Err()
 	}
 	return results, err
 }

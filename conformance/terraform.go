@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // providerTests are the acceptance tests of Terraform's OpenStack provider that
@@ -113,33 +110,11 @@ func (s *stack) providerRun(ctx context.Context, user string, tests []string) ([
 		"OS_POOL_NAME="+publicNetwork, "OS_EXTGW_ID="+s.public, "OS_NETWORK_ID="+s.public, "OS_PORT_FORWARDING_ENVIRONMENT=1",
 		// Asked for by every test, used by those of compute alone.
 		"OS_IMAGE_NAME=none", "OS_FLAVOR_NAME=none")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
 	log, err := os.Create(s.path("log", "terraform-"+user+".log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
 	cmd.Stderr = log
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	results, err := readGoTests(out, func(r result) {
-		if r.Status == failed {
-			s.say("terraform: failed: %s", r.Name)
-		}
-	})
-	_, _ = io.Copy(io.Discard, out) // after an error the rest must not block the writer
-	var exit *exec.ExitError
-	// A test that failed is an exit code too; what failed, the output says.
-	if werr := cmd.Wait(); werr != nil && !errors.As(werr, &exit) {
-		err = errors.Join(err, werr)
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	return results, err
+	return s.runGoTests(ctx, cmd, partTerraform)
 }
