@@ -104,20 +104,14 @@ func (s *stack) startHosts(ctx context.Context) error {
 	if err := hosts.UpHosts(ctx); err != nil {
 		return err
 	}
-	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		missing, err := s.missingAgents(wait)
-		if err == nil && len(missing) == 0 {
-			s.say("agents of all types are alive on %d hosts", len(hosts.Hosts()))
-			return nil
-		}
-		select {
-		case <-wait.Done():
+	return until(ctx, 20*time.Second, func(ctx context.Context) error {
+		missing, err := s.missingAgents(ctx)
+		if err != nil || len(missing) > 0 {
 			return errors.Join(fmt.Errorf("no living agents of the types %q", missing), err)
-		case <-time.After(100 * time.Millisecond):
 		}
-	}
+		s.say("agents of all types are alive on %d hosts", len(hosts.Hosts()))
+		return nil
+	})
 }
 
 func (s *stack) missingAgents(ctx context.Context) ([]string, error) {

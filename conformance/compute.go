@@ -182,23 +182,17 @@ func (s *stack) startHypervisors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wait, cancel := context.WithTimeout(ctx, serviceTime)
-	defer cancel()
-	for {
+	return until(ctx, serviceTime, func(ctx context.Context) error {
 		var found struct {
 			Hypervisors []object `json:"hypervisors"`
 		}
-		_, err := nova.ask(wait, "GET /os-hypervisors", nil, &found)
-		if err == nil && len(found.Hypervisors) == hosts {
-			s.say("Nova has %d hypervisors", hosts)
-			return nil
-		}
-		select {
-		case <-wait.Done():
+		_, err := nova.ask(ctx, "GET /os-hypervisors", nil, &found)
+		if err != nil || len(found.Hypervisors) != hosts {
 			return errors.Join(fmt.Errorf("Nova has %d hypervisors, want %d", len(found.Hypervisors), hosts), err)
-		case <-time.After(200 * time.Millisecond):
 		}
-	}
+		s.say("Nova has %d hypervisors", hosts)
+		return nil
+	})
 }
 
 // novaAPI is Nova's, as admin.
@@ -273,14 +267,12 @@ func (s *stack) startHypervisor(ctx context.Context, h *lab.Host) error {
 	if _, err := h.Start(ctx, "libvirtd", "unshare", "--mount", "sh", script, filepath.Join(h.Dir(), "libvirt")); err != nil {
 		return err
 	}
-	wait, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		if _, err := h.Run(wait, "virsh", "--connect", "qemu:///system", "version"); err == nil {
-			break
-		} else if wait.Err() != nil {
-			return fmt.Errorf("libvirt: %w:\n%s", err, tail(ctx, h.LogFile("libvirtd")))
-		}
+	err := until(ctx, time.Minute, func(ctx context.Context) error {
+		_, err := h.Run(ctx, "virsh", "--connect", "qemu:///system", "version")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("libvirt: %w:\n%s", err, tail(ctx, h.LogFile("libvirtd")))
 	}
 	own := filepath.Join(h.Dir(), "nova.conf")
 	text := fmt.Sprintf("[DEFAULT]\nmy_ip = %[1]s\n[libvirt]\nlive_migration_inbound_addr = %[1]s\nlive_migration_scheme = tcp\n", h.Address)

@@ -75,6 +75,23 @@ func (p *process) await(ctx context.Context, patience time.Duration, ask func(co
 	}
 }
 
+// until asks again and again, and is the last error when it stays so for too long.
+func until(ctx context.Context, patience time.Duration, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // stop asks the process to end, and kills its group when it has not in time.
 func (p *process) stop(ctx context.Context) error {
 	for _, try := range []struct {
