@@ -129,8 +129,20 @@ type Hello struct {
 	Registration []byte `protobuf:"bytes,1,opt,name=registration,proto3" json:"registration,omitempty"`
 	// The revision of the view that the agent holds, 0 for none, and the digest
 	// of its rows.
-	Revision      int64  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	Digest        []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Revision int64  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Digest   []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The cluster id and the life of the store that the view came from, "" and 0
+	// when the agent holds none.
+	Store string `protobuf:"bytes,4,opt,name=store,proto3" json:"store,omitempty"`
+	Life  int64  `protobuf:"varint,5,opt,name=life,proto3" json:"life,omitempty"`
+	// The version of the agent's program.
+	Version string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	// The kinds of rows that the agent knows, and the attributes of each. An agent
+	// of before says none.
+	Kinds []*Kind `protobuf:"bytes,7,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// The identity of the agent's state directory: two agents of one machine never
+	// have the same, and one keeps it when it restarts.
+	Machine       string `protobuf:"bytes,8,opt,name=machine,proto3" json:"machine,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -186,6 +198,95 @@ func (x *Hello) GetDigest() []byte {
 	return nil
 }
 
+func (x *Hello) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *Hello) GetLife() int64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
+}
+
+func (x *Hello) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Hello) GetKinds() []*Kind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *Hello) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
+}
+
+// Kind is a kind of rows that one end knows, with the names of its attributes as
+// paths, "fixed_ips.subnet_id".
+type Kind struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Attributes    []string               `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Kind) Reset() {
+	*x = Kind{}
+	mi := &file_feed_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Kind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Kind) ProtoMessage() {}
+
+func (x *Kind) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Kind.ProtoReflect.Descriptor instead.
+func (*Kind) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Kind) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Kind) GetAttributes() []string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
 // Heartbeat says that the agent lives.
 type Heartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -195,7 +296,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_feed_proto_msgTypes[2]
+	mi := &file_feed_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -207,7 +308,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[2]
+	mi := &file_feed_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -220,7 +321,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{2}
+	return file_feed_proto_rawDescGZIP(), []int{3}
 }
 
 // Report says that the host has acted on its view up to the revision, and what
@@ -235,7 +336,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_feed_proto_msgTypes[3]
+	mi := &file_feed_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -247,7 +348,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[3]
+	mi := &file_feed_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -260,7 +361,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{3}
+	return file_feed_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Report) GetRevision() int64 {
@@ -290,7 +391,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_feed_proto_msgTypes[4]
+	mi := &file_feed_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -302,7 +403,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[4]
+	mi := &file_feed_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -315,7 +416,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{4}
+	return file_feed_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Pending) GetObject() string {
@@ -352,14 +453,25 @@ type View struct {
 	Revision int64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The requests that this change comes from, as far as they are known, for
 	// logs; with the complete mark only.
-	Causes        []string `protobuf:"bytes,6,rep,name=causes,proto3" json:"causes,omitempty"`
+	Causes []string `protobuf:"bytes,6,rep,name=causes,proto3" json:"causes,omitempty"`
+	// The cluster id and the life of the store that the view is of; with the
+	// complete mark only.
+	Store string `protobuf:"bytes,7,opt,name=store,proto3" json:"store,omitempty"`
+	Life  int64  `protobuf:"varint,8,opt,name=life,proto3" json:"life,omitempty"`
+	// The version of the server's program and the kinds of rows that it sends;
+	// with the first complete mark of a stream only.
+	Version string  `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
+	Kinds   []*Kind `protobuf:"bytes,10,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// The drops of this change that a person or a confirmed intent asked for; with
+	// the complete mark only.
+	Confirmed     []*Key `protobuf:"bytes,11,rep,name=confirmed,proto3" json:"confirmed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_feed_proto_msgTypes[5]
+	mi := &file_feed_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -371,7 +483,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[5]
+	mi := &file_feed_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,7 +496,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{5}
+	return file_feed_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *View) GetFull() bool {
@@ -429,19 +541,57 @@ func (x *View) GetCauses() []string {
 	return nil
 }
 
+func (x *View) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *View) GetLife() int64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
+}
+
+func (x *View) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *View) GetKinds() []*Kind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *View) GetConfirmed() []*Key {
+	if x != nil {
+		return x.Confirmed
+	}
+	return nil
+}
+
 type Row struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Id    string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	// The object as JSON.
-	Value         []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	Value []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	// An agent that does not know the kind may leave the row out: without it the
+	// host does less, and nothing is open that should be closed.
+	Ignorable     bool `protobuf:"varint,4,opt,name=ignorable,proto3" json:"ignorable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_feed_proto_msgTypes[6]
+	mi := &file_feed_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +603,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[6]
+	mi := &file_feed_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +616,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{6}
+	return file_feed_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Row) GetKind() string {
@@ -490,6 +640,13 @@ func (x *Row) GetValue() []byte {
 	return nil
 }
 
+func (x *Row) GetIgnorable() bool {
+	if x != nil {
+		return x.Ignorable
+	}
+	return false
+}
+
 type Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -500,7 +657,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_feed_proto_msgTypes[7]
+	mi := &file_feed_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +669,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[7]
+	mi := &file_feed_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +682,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{7}
+	return file_feed_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Key) GetKind() string {
@@ -552,11 +709,21 @@ const file_feed_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x17.neutrino.feed.v1.HelloH\x00R\x05hello\x122\n" +
 	"\x06report\x18\x02 \x01(\v2\x18.neutrino.feed.v1.ReportH\x00R\x06report\x12;\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x1b.neutrino.feed.v1.HeartbeatH\x00R\theartbeatB\x06\n" +
-	"\x04body\"_\n" +
+	"\x04body\"\xeb\x01\n" +
 	"\x05Hello\x12\"\n" +
 	"\fregistration\x18\x01 \x01(\fR\fregistration\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\fR\x06digest\"\v\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
+	"\x05store\x18\x04 \x01(\tR\x05store\x12\x12\n" +
+	"\x04life\x18\x05 \x01(\x03R\x04life\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12,\n" +
+	"\x05kinds\x18\a \x03(\v2\x16.neutrino.feed.v1.KindR\x05kinds\x12\x18\n" +
+	"\amachine\x18\b \x01(\tR\amachine\":\n" +
+	"\x04Kind\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"attributes\x18\x02 \x03(\tR\n" +
+	"attributes\"\v\n" +
 	"\tHeartbeat\"Y\n" +
 	"\x06Report\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x123\n" +
@@ -564,18 +731,25 @@ const file_feed_proto_rawDesc = "" +
 	"\aPending\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\"\xc2\x01\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\"\xe9\x02\n" +
 	"\x04View\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12)\n" +
 	"\x04puts\x18\x02 \x03(\v2\x15.neutrino.feed.v1.RowR\x04puts\x12+\n" +
 	"\x05drops\x18\x03 \x03(\v2\x15.neutrino.feed.v1.KeyR\x05drops\x12\x1a\n" +
 	"\bcomplete\x18\x04 \x01(\bR\bcomplete\x12\x1a\n" +
 	"\brevision\x18\x05 \x01(\x03R\brevision\x12\x16\n" +
-	"\x06causes\x18\x06 \x03(\tR\x06causes\"?\n" +
+	"\x06causes\x18\x06 \x03(\tR\x06causes\x12\x14\n" +
+	"\x05store\x18\a \x01(\tR\x05store\x12\x12\n" +
+	"\x04life\x18\b \x01(\x03R\x04life\x12\x18\n" +
+	"\aversion\x18\t \x01(\tR\aversion\x12,\n" +
+	"\x05kinds\x18\n" +
+	" \x03(\v2\x16.neutrino.feed.v1.KindR\x05kinds\x123\n" +
+	"\tconfirmed\x18\v \x03(\v2\x15.neutrino.feed.v1.KeyR\tconfirmed\"]\n" +
 	"\x03Row\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\fR\x05value\")\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12\x1c\n" +
+	"\tignorable\x18\x04 \x01(\bR\tignorable\")\n" +
 	"\x03Key\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id2L\n" +
@@ -594,31 +768,35 @@ func file_feed_proto_rawDescGZIP() []byte {
 	return file_feed_proto_rawDescData
 }
 
-var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_feed_proto_goTypes = []any{
 	(*AgentMessage)(nil), // 0: neutrino.feed.v1.AgentMessage
 	(*Hello)(nil),        // 1: neutrino.feed.v1.Hello
-	(*Heartbeat)(nil),    // 2: neutrino.feed.v1.Heartbeat
-	(*Report)(nil),       // 3: neutrino.feed.v1.Report
-	(*Pending)(nil),      // 4: neutrino.feed.v1.Pending
-	(*View)(nil),         // 5: neutrino.feed.v1.View
-	(*Row)(nil),          // 6: neutrino.feed.v1.Row
-	(*Key)(nil),          // 7: neutrino.feed.v1.Key
+	(*Kind)(nil),         // 2: neutrino.feed.v1.Kind
+	(*Heartbeat)(nil),    // 3: neutrino.feed.v1.Heartbeat
+	(*Report)(nil),       // 4: neutrino.feed.v1.Report
+	(*Pending)(nil),      // 5: neutrino.feed.v1.Pending
+	(*View)(nil),         // 6: neutrino.feed.v1.View
+	(*Row)(nil),          // 7: neutrino.feed.v1.Row
+	(*Key)(nil),          // 8: neutrino.feed.v1.Key
 }
 var file_feed_proto_depIdxs = []int32{
-	1, // 0: neutrino.feed.v1.AgentMessage.hello:type_name -> neutrino.feed.v1.Hello
-	3, // 1: neutrino.feed.v1.AgentMessage.report:type_name -> neutrino.feed.v1.Report
-	2, // 2: neutrino.feed.v1.AgentMessage.heartbeat:type_name -> neutrino.feed.v1.Heartbeat
-	4, // 3: neutrino.feed.v1.Report.pending:type_name -> neutrino.feed.v1.Pending
-	6, // 4: neutrino.feed.v1.View.puts:type_name -> neutrino.feed.v1.Row
-	7, // 5: neutrino.feed.v1.View.drops:type_name -> neutrino.feed.v1.Key
-	0, // 6: neutrino.feed.v1.Feed.Follow:input_type -> neutrino.feed.v1.AgentMessage
-	5, // 7: neutrino.feed.v1.Feed.Follow:output_type -> neutrino.feed.v1.View
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1,  // 0: neutrino.feed.v1.AgentMessage.hello:type_name -> neutrino.feed.v1.Hello
+	4,  // 1: neutrino.feed.v1.AgentMessage.report:type_name -> neutrino.feed.v1.Report
+	3,  // 2: neutrino.feed.v1.AgentMessage.heartbeat:type_name -> neutrino.feed.v1.Heartbeat
+	2,  // 3: neutrino.feed.v1.Hello.kinds:type_name -> neutrino.feed.v1.Kind
+	5,  // 4: neutrino.feed.v1.Report.pending:type_name -> neutrino.feed.v1.Pending
+	7,  // 5: neutrino.feed.v1.View.puts:type_name -> neutrino.feed.v1.Row
+	8,  // 6: neutrino.feed.v1.View.drops:type_name -> neutrino.feed.v1.Key
+	2,  // 7: neutrino.feed.v1.View.kinds:type_name -> neutrino.feed.v1.Kind
+	8,  // 8: neutrino.feed.v1.View.confirmed:type_name -> neutrino.feed.v1.Key
+	0,  // 9: neutrino.feed.v1.Feed.Follow:input_type -> neutrino.feed.v1.AgentMessage
+	6,  // 10: neutrino.feed.v1.Feed.Follow:output_type -> neutrino.feed.v1.View
+	10, // [10:11] is the sub-list for method output_type
+	9,  // [9:10] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_feed_proto_init() }
@@ -637,7 +815,7 @@ func file_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_proto_rawDesc), len(file_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
