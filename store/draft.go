@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"neutrino/store/engine"
+	"neutrino/store/identity"
 	"neutrino/store/tree"
 )
 
@@ -100,7 +101,7 @@ type changed struct {
 }
 
 func draftOf(s *Snapshot, with *scratch) *draft {
-	return &draft{Snapshot{rev: s.rev, tables: slices.Clone(s.tables), claimed: s.claimed}, with}
+	return &draft{Snapshot{rev: s.rev, name: s.name, tables: slices.Clone(s.tables), claimed: s.claimed}, with}
 }
 
 func emptySnapshot() *Snapshot {
@@ -126,8 +127,15 @@ func (d *draft) take(b engine.Batch) (applied, error) {
 			d.holds = append(d.holds, claimChange{key, c.Value, b.Revision, c.Deleted})
 			continue
 		}
-		if c.Key == causeKey {
+		switch c.Key {
+		case causeKey:
 			a.cause = string(c.Value)
+			continue
+		case identity.Key:
+			var err error
+			if d.name, err = identity.Decode(c.Value); err != nil {
+				return a, fmt.Errorf("store: %w (revision %d)", err, b.Revision)
+			}
 			continue
 		}
 		spec, id := rowOf(c.Key)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"neutrino/store/engine"
+	"neutrino/store/identity"
 	"neutrino/store/tree"
 )
 
@@ -26,6 +27,14 @@ func load(ctx context.Context, e engine.Engine) (*Snapshot, error) {
 	}
 	s := emptySnapshot()
 	s.rev = rev
+	for kv := range list.Under(identity.Key).All() {
+		if kv.Key != identity.Key {
+			continue
+		}
+		if s.name, err = identity.Decode(kv.Value); err != nil {
+			return nil, fmt.Errorf("store: load: %w", err)
+		}
+	}
 	var claims errgroup.Group
 	claims.Go(func() error {
 		s.claimed = loadClaims(list.Under(claimPrefix))

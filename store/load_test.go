@@ -10,6 +10,7 @@ import (
 	"neutrino"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
+	"neutrino/store/identity"
 )
 
 // A port with more addresses and groups than most is under all of them after a
@@ -52,4 +53,36 @@ func TestAPortWithManyAddressesIsFoundAfterAReopening(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("after", openDB(t, path).Snapshot())
+}
+
+// What a store is called is in every snapshot: what was there at the start, and
+// what is signed while it is open.
+func TestSnapshotsSayWhoseTheyAre(t *testing.T) {
+	e, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlite.Memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	first, err := identity.Create(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if got := db.Snapshot().Position(); got.Life != first.Life || got.Revision != 1 {
+		t.Errorf("at the start %+v", got)
+	}
+	next, err := identity.Sign(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Wait(t.Context(), next.Revision); err != nil {
+		t.Fatal(err)
+	}
+	if got := db.Snapshot().Position(); got.Life != next.Life || got.Cluster != first.Cluster || got.Revision != 2 || len(got.Past) != 1 {
+		t.Errorf("after the signing %+v", got)
+	}
 }

@@ -31,6 +31,7 @@ type Reader interface {
 // changes and costs nothing to take or to keep.
 type Snapshot struct {
 	rev     Revision
+	name    neutrino.StoreIdentity
 	tables  []*tableRows
 	claimed *tree.Map // see claim
 }
@@ -70,6 +71,12 @@ func (t *tableRows) edit() *tableRows {
 
 // Revision is the revision that the snapshot shows.
 func (s *Snapshot) Revision() Revision { return s.rev }
+
+// Position is the snapshot's revision with the identity of the store, which has no
+// name where nobody gave it one ([neutrino/store/identity]).
+func (s *Snapshot) Position() neutrino.StorePosition {
+	return neutrino.StorePosition{StoreIdentity: s.name, Revision: s.rev}
+}
 
 // Holder is the owner of a claim.
 func (s *Snapshot) Holder(key string) (string, bool) {

@@ -1,0 +1,73 @@
+package neutrino_test
+
+import (
+	"testing"
+
+	"neutrino"
+)
+
+func position(cluster, life neutrino.ID, revision int64, past ...neutrino.PastLife) neutrino.StorePosition {
+	return neutrino.StorePosition{
+		StoreIdentity: neutrino.StoreIdentity{Cluster: cluster, Life: life, Past: past}, Revision: revision,
+	}
+}
+
+func TestStoreStepTellsWhatContinues(t *testing.T) {
+	held := position("a", "1", 100)
+	for _, c := range []struct {
+		name    string
+		held    neutrino.StorePosition
+		offered neutrino.StorePosition
+		want    neutrino.StoreStep
+		loses   bool
+	}{
+		{"the same", held, position("a", "1", 100), neutrino.StepOn, false},
+		{"newer", held, position("a", "1", 101), neutrino.StepOn, false},
+		{"older by one", held, position("a", "1", 99), neutrino.StepBack, false},
+		{"empty", held, position("", "", 0), neutrino.StepNoName, false},
+		{"a program that knows no names", held, position("", "", 1000), neutrino.StepNoName, false},
+		{"another cluster, newer", held, position("b", "2", 5000), neutrino.StepForeign, false},
+		{"another cluster that names our life", held, position("b", "2", 5000, neutrino.PastLife{Life: "1", Revision: 1000}), neutrino.StepForeign, false},
+		{"another life", held, position("a", "2", 5000), neutrino.StepApart, false},
+		{"a life that follows", held, position("a", "2", 50, neutrino.PastLife{Life: "1", Revision: 100}), neutrino.StepNext, false},
+		{"a life that follows an older copy", held, position("a", "2", 50, neutrino.PastLife{Life: "1", Revision: 49}), neutrino.StepNext, true},
+		{"the life before", position("a", "2", 50, neutrino.PastLife{Life: "1", Revision: 49}), held, neutrino.StepApart, false},
+		{"nothing is held", neutrino.StorePosition{}, position("b", "2", 1), neutrino.StepOn, false},
+		{"held before stores had names", position("", "", 100), position("a", "1", 100), neutrino.StepOn, false},
+		{"held before stores had names, and the store is empty", position("", "", 100), position("a", "1", 1), neutrino.StepBack, false},
+		{"no end knows names", position("", "", 100), position("", "", 1), neutrino.StepOn, false},
+	} {
+		got := c.held.Step(c.offered)
+		if got != c.want || c.held.Loses(c.offered) != c.loses {
+			t.Errorf("%s: step %d, loses %v", c.name, got, c.held.Loses(c.offered))
+		}
+		if (c.held.Difference(c.offered) == "") != got.Taken() {
+			t.Errorf("%s: step %d, and the difference is %q", c.name, got, c.held.Difference(c.offered))
+		}
+	}
+}
+
+// Life 2 came of a copy of life 1 at 80; then a copy of life 1 at 60 replaces life 2.
+func TestALifeFollowsAllThatItReplaces(t *testing.T) {
+	first := neutrino.StoreIdentity{Cluster: "a", Life: "1"}
+	second := first.Next("2", 80)
+	third := first.Next("3", 60, second)
+	for life, want := range map[neutrino.ID]int64{"1": 60, "2": 60} {
+		if got, ok := third.Common(life); !ok || got != want {
+			t.Errorf("life %s in common up to %d, %v; want %d", life, got, ok, want)
+		}
+	}
+	if second.Cluster != "a" || !position("a", "2", 90, second.Past...).Loses(position("a", "3", 61, third.Past...)) {
+		t.Errorf("second %+v, third %+v", second, third)
+	}
+	if foreign := first.Next("4", 60, neutrino.StoreIdentity{Cluster: "b", Life: "9"}); len(foreign.Past) != 1 {
+		t.Errorf("a life follows another cluster's: %+v", foreign)
+	}
+	long := first
+	for i := range 3 * neutrino.MaxPastLives {
+		long = long.Next(neutrino.NewID([16]byte{byte(i), byte(i >> 8), 1}), int64(100+i))
+	}
+	if len(long.Past) != neutrino.MaxPastLives {
+		t.Errorf("%d past lives are named", len(long.Past))
+	}
+}
