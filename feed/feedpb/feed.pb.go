@@ -131,10 +131,11 @@ type Hello struct {
 	// of its rows.
 	Revision int64  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	Digest   []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
-	// The cluster id and the life of the store that the view came from, "" and 0
-	// when the agent holds none.
+	// The cluster id and the life of the store that the view came from, "" and none
+	// when the agent holds none. They are said also when the agent asks for the
+	// whole view with revision 0; of past lives nothing is said.
 	Store string `protobuf:"bytes,4,opt,name=store,proto3" json:"store,omitempty"`
-	Life  int64  `protobuf:"varint,5,opt,name=life,proto3" json:"life,omitempty"`
+	Life  *Life  `protobuf:"bytes,5,opt,name=life,proto3" json:"life,omitempty"`
 	// The version of the agent's program.
 	Version string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	// The kinds of rows that the agent knows, and the attributes of each. An agent
@@ -205,11 +206,11 @@ func (x *Hello) GetStore() string {
 	return ""
 }
 
-func (x *Hello) GetLife() int64 {
+func (x *Hello) GetLife() *Life {
 	if x != nil {
 		return x.Life
 	}
-	return 0
+	return nil
 }
 
 func (x *Hello) GetVersion() string {
@@ -233,6 +234,70 @@ func (x *Hello) GetMachine() string {
 	return ""
 }
 
+// Life is one life of a store: an older copy in its place begins another.
+type Life struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// In a hello: the revision of that life that the agent holds.
+	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The lives that this one follows, the oldest first, each with the revision up
+	// to which it is part of this one.
+	Past          []*Life `protobuf:"bytes,3,rep,name=past,proto3" json:"past,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Life) Reset() {
+	*x = Life{}
+	mi := &file_feed_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Life) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Life) ProtoMessage() {}
+
+func (x *Life) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Life.ProtoReflect.Descriptor instead.
+func (*Life) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Life) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Life) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Life) GetPast() []*Life {
+	if x != nil {
+		return x.Past
+	}
+	return nil
+}
+
 // Kind is a kind of rows that one end knows, with the names of its attributes as
 // paths, "fixed_ips.subnet_id".
 type Kind struct {
@@ -245,7 +310,7 @@ type Kind struct {
 
 func (x *Kind) Reset() {
 	*x = Kind{}
-	mi := &file_feed_proto_msgTypes[2]
+	mi := &file_feed_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -257,7 +322,7 @@ func (x *Kind) String() string {
 func (*Kind) ProtoMessage() {}
 
 func (x *Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[2]
+	mi := &file_feed_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -270,7 +335,7 @@ func (x *Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kind.ProtoReflect.Descriptor instead.
 func (*Kind) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{2}
+	return file_feed_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Kind) GetName() string {
@@ -296,7 +361,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_feed_proto_msgTypes[3]
+	mi := &file_feed_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -308,7 +373,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[3]
+	mi := &file_feed_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -321,7 +386,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{3}
+	return file_feed_proto_rawDescGZIP(), []int{4}
 }
 
 // Report says that the host has acted on its view up to the revision, and what
@@ -336,7 +401,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_feed_proto_msgTypes[4]
+	mi := &file_feed_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +413,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[4]
+	mi := &file_feed_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +426,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{4}
+	return file_feed_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Report) GetRevision() int64 {
@@ -391,7 +456,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_feed_proto_msgTypes[5]
+	mi := &file_feed_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -403,7 +468,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[5]
+	mi := &file_feed_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -416,7 +481,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{5}
+	return file_feed_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Pending) GetObject() string {
@@ -457,7 +522,7 @@ type View struct {
 	// The cluster id and the life of the store that the view is of; with the
 	// complete mark only.
 	Store string `protobuf:"bytes,7,opt,name=store,proto3" json:"store,omitempty"`
-	Life  int64  `protobuf:"varint,8,opt,name=life,proto3" json:"life,omitempty"`
+	Life  *Life  `protobuf:"bytes,8,opt,name=life,proto3" json:"life,omitempty"`
 	// The version of the server's program and the kinds of rows that it sends;
 	// with the first complete mark of a stream only.
 	Version string  `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
@@ -471,7 +536,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_feed_proto_msgTypes[6]
+	mi := &file_feed_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -483,7 +548,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[6]
+	mi := &file_feed_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -496,7 +561,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{6}
+	return file_feed_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *View) GetFull() bool {
@@ -548,11 +613,11 @@ func (x *View) GetStore() string {
 	return ""
 }
 
-func (x *View) GetLife() int64 {
+func (x *View) GetLife() *Life {
 	if x != nil {
 		return x.Life
 	}
-	return 0
+	return nil
 }
 
 func (x *View) GetVersion() string {
@@ -591,7 +656,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_feed_proto_msgTypes[7]
+	mi := &file_feed_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -603,7 +668,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[7]
+	mi := &file_feed_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,7 +681,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{7}
+	return file_feed_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Row) GetKind() string {
@@ -657,7 +722,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_feed_proto_msgTypes[8]
+	mi := &file_feed_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +734,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[8]
+	mi := &file_feed_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +747,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{8}
+	return file_feed_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Key) GetKind() string {
@@ -709,16 +774,20 @@ const file_feed_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x17.neutrino.feed.v1.HelloH\x00R\x05hello\x122\n" +
 	"\x06report\x18\x02 \x01(\v2\x18.neutrino.feed.v1.ReportH\x00R\x06report\x12;\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x1b.neutrino.feed.v1.HeartbeatH\x00R\theartbeatB\x06\n" +
-	"\x04body\"\xeb\x01\n" +
+	"\x04body\"\x83\x02\n" +
 	"\x05Hello\x12\"\n" +
 	"\fregistration\x18\x01 \x01(\fR\fregistration\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
-	"\x05store\x18\x04 \x01(\tR\x05store\x12\x12\n" +
-	"\x04life\x18\x05 \x01(\x03R\x04life\x12\x18\n" +
+	"\x05store\x18\x04 \x01(\tR\x05store\x12*\n" +
+	"\x04life\x18\x05 \x01(\v2\x16.neutrino.feed.v1.LifeR\x04life\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12,\n" +
 	"\x05kinds\x18\a \x03(\v2\x16.neutrino.feed.v1.KindR\x05kinds\x12\x18\n" +
-	"\amachine\x18\b \x01(\tR\amachine\":\n" +
+	"\amachine\x18\b \x01(\tR\amachine\"^\n" +
+	"\x04Life\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\x12*\n" +
+	"\x04past\x18\x03 \x03(\v2\x16.neutrino.feed.v1.LifeR\x04past\":\n" +
 	"\x04Kind\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -731,7 +800,7 @@ const file_feed_proto_rawDesc = "" +
 	"\aPending\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\"\xe9\x02\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\"\x81\x03\n" +
 	"\x04View\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12)\n" +
 	"\x04puts\x18\x02 \x03(\v2\x15.neutrino.feed.v1.RowR\x04puts\x12+\n" +
@@ -739,8 +808,8 @@ const file_feed_proto_rawDesc = "" +
 	"\bcomplete\x18\x04 \x01(\bR\bcomplete\x12\x1a\n" +
 	"\brevision\x18\x05 \x01(\x03R\brevision\x12\x16\n" +
 	"\x06causes\x18\x06 \x03(\tR\x06causes\x12\x14\n" +
-	"\x05store\x18\a \x01(\tR\x05store\x12\x12\n" +
-	"\x04life\x18\b \x01(\x03R\x04life\x12\x18\n" +
+	"\x05store\x18\a \x01(\tR\x05store\x12*\n" +
+	"\x04life\x18\b \x01(\v2\x16.neutrino.feed.v1.LifeR\x04life\x12\x18\n" +
 	"\aversion\x18\t \x01(\tR\aversion\x12,\n" +
 	"\x05kinds\x18\n" +
 	" \x03(\v2\x16.neutrino.feed.v1.KindR\x05kinds\x123\n" +
@@ -768,35 +837,39 @@ func file_feed_proto_rawDescGZIP() []byte {
 	return file_feed_proto_rawDescData
 }
 
-var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_feed_proto_goTypes = []any{
 	(*AgentMessage)(nil), // 0: neutrino.feed.v1.AgentMessage
 	(*Hello)(nil),        // 1: neutrino.feed.v1.Hello
-	(*Kind)(nil),         // 2: neutrino.feed.v1.Kind
-	(*Heartbeat)(nil),    // 3: neutrino.feed.v1.Heartbeat
-	(*Report)(nil),       // 4: neutrino.feed.v1.Report
-	(*Pending)(nil),      // 5: neutrino.feed.v1.Pending
-	(*View)(nil),         // 6: neutrino.feed.v1.View
-	(*Row)(nil),          // 7: neutrino.feed.v1.Row
-	(*Key)(nil),          // 8: neutrino.feed.v1.Key
+	(*Life)(nil),         // 2: neutrino.feed.v1.Life
+	(*Kind)(nil),         // 3: neutrino.feed.v1.Kind
+	(*Heartbeat)(nil),    // 4: neutrino.feed.v1.Heartbeat
+	(*Report)(nil),       // 5: neutrino.feed.v1.Report
+	(*Pending)(nil),      // 6: neutrino.feed.v1.Pending
+	(*View)(nil),         // 7: neutrino.feed.v1.View
+	(*Row)(nil),          // 8: neutrino.feed.v1.Row
+	(*Key)(nil),          // 9: neutrino.feed.v1.Key
 }
 var file_feed_proto_depIdxs = []int32{
 	1,  // 0: neutrino.feed.v1.AgentMessage.hello:type_name -> neutrino.feed.v1.Hello
-	4,  // 1: neutrino.feed.v1.AgentMessage.report:type_name -> neutrino.feed.v1.Report
-	3,  // 2: neutrino.feed.v1.AgentMessage.heartbeat:type_name -> neutrino.feed.v1.Heartbeat
-	2,  // 3: neutrino.feed.v1.Hello.kinds:type_name -> neutrino.feed.v1.Kind
-	5,  // 4: neutrino.feed.v1.Report.pending:type_name -> neutrino.feed.v1.Pending
-	7,  // 5: neutrino.feed.v1.View.puts:type_name -> neutrino.feed.v1.Row
-	8,  // 6: neutrino.feed.v1.View.drops:type_name -> neutrino.feed.v1.Key
-	2,  // 7: neutrino.feed.v1.View.kinds:type_name -> neutrino.feed.v1.Kind
-	8,  // 8: neutrino.feed.v1.View.confirmed:type_name -> neutrino.feed.v1.Key
-	0,  // 9: neutrino.feed.v1.Feed.Follow:input_type -> neutrino.feed.v1.AgentMessage
-	6,  // 10: neutrino.feed.v1.Feed.Follow:output_type -> neutrino.feed.v1.View
-	10, // [10:11] is the sub-list for method output_type
-	9,  // [9:10] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	5,  // 1: neutrino.feed.v1.AgentMessage.report:type_name -> neutrino.feed.v1.Report
+	4,  // 2: neutrino.feed.v1.AgentMessage.heartbeat:type_name -> neutrino.feed.v1.Heartbeat
+	2,  // 3: neutrino.feed.v1.Hello.life:type_name -> neutrino.feed.v1.Life
+	3,  // 4: neutrino.feed.v1.Hello.kinds:type_name -> neutrino.feed.v1.Kind
+	2,  // 5: neutrino.feed.v1.Life.past:type_name -> neutrino.feed.v1.Life
+	6,  // 6: neutrino.feed.v1.Report.pending:type_name -> neutrino.feed.v1.Pending
+	8,  // 7: neutrino.feed.v1.View.puts:type_name -> neutrino.feed.v1.Row
+	9,  // 8: neutrino.feed.v1.View.drops:type_name -> neutrino.feed.v1.Key
+	2,  // 9: neutrino.feed.v1.View.life:type_name -> neutrino.feed.v1.Life
+	3,  // 10: neutrino.feed.v1.View.kinds:type_name -> neutrino.feed.v1.Kind
+	9,  // 11: neutrino.feed.v1.View.confirmed:type_name -> neutrino.feed.v1.Key
+	0,  // 12: neutrino.feed.v1.Feed.Follow:input_type -> neutrino.feed.v1.AgentMessage
+	7,  // 13: neutrino.feed.v1.Feed.Follow:output_type -> neutrino.feed.v1.View
+	13, // [13:14] is the sub-list for method output_type
+	12, // [12:13] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_feed_proto_init() }
@@ -815,7 +888,7 @@ func file_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_proto_rawDesc), len(file_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
