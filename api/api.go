@@ -43,6 +43,9 @@ type Options struct {
 	// Ready says why the server cannot serve now, for /readyz; nil means that it
 	// always can.
 	Ready func(context.Context) error
+	// Notes are what an operator should look after although the server can serve,
+	// for /readyz; they hold no names, because anybody reads them. nil is none.
+	Notes func() []string
 	// Observe is told of each answer; nil means that nobody is.
 	Observe func(Observation)
 	// Log gets a line for each request; nil means slog.Default().

@@ -143,6 +143,11 @@ func TestProbesNeedNoToken(t *testing.T) {
 		t.Errorf("not ready: %s", a.text)
 	}
 	c.get("/healthz").want(200)
+	c.h.(*api).opts.Ready = nil
+	c.h.(*api).opts.Notes = func() []string { return []string{"the policy is stale"} }
+	if a := c.get("/readyz").want(200); a.text != `{"status":"ready","notes":["the policy is stale"]}` {
+		t.Errorf("ready with a note: %s", a.text)
+	}
 }
 
 // nobody is known to it.

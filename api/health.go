@@ -47,10 +47,22 @@ func (a *api) ready(ctx context.Context) *reply {
 		defer cancel()
 		if err := a.opts.Ready(ctx); err != nil {
 			b := wire.AppendString([]byte(`{"status":"not ready","reason":`), err.Error())
-			return &reply{status: http.StatusServiceUnavailable, body: append(b, '}')}
+			return &reply{status: http.StatusServiceUnavailable, body: append(a.appendNotes(b), '}')}
 		}
 	}
-	return &reply{status: http.StatusOK, body: []byte(`{"status":"ready"}`)}
+	return &reply{status: http.StatusOK, body: append(a.appendNotes([]byte(`{"status":"ready"`)), '}')}
+}
+
+// appendNotes writes what an operator should look after, if there is something.
+func (a *api) appendNotes(b []byte) []byte {
+	if a.opts.Notes == nil {
+		return b
+	}
+	notes := a.opts.Notes()
+	if len(notes) == 0 {
+		return b
+	}
+	return wire.AppendList(append(b, `,"notes":`...), notes, wire.AppendString)
 }
 
 // resourceOf is the collection of a path, for measurements: only what exists, so

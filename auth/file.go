@@ -26,27 +26,11 @@ import (
 // their names; what a later file says of a rule wins. The error names the file, and
 // line, rule or place.
 func ReadPolicy(paths ...string) (*Policy, error) {
-	files, err := policyFiles(paths)
+	r, err := readFiles(paths)
 	if err != nil {
-		return nil, fmt.Errorf("reading the policy: %w", err)
+		return nil, err
 	}
-	overrides := map[string]string{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("reading the policy: %w", err)
-		}
-		said, err := parsePolicy(text)
-		if err != nil {
-			return nil, fmt.Errorf("policy file %s: %w", file, err)
-		}
-		maps.Copy(overrides, said)
-	}
-	p, err := NewPolicy(overrides)
-	if err != nil {
-		return nil, fmt.Errorf("policy file %s: %w", strings.Join(files, ", "), err)
-	}
-	return p, nil
+	return r.policy()
 }
 
 // policyFiles are the files that paths lead to.
@@ -74,6 +58,8 @@ func policyFiles(paths []string) ([]string, error) {
 	return files, nil
 }
 
+// parsePolicy reads one file. A file that says nothing, because it is empty or has
+// only comments, gives nil; one that says that there are no rules gives none.
 func parsePolicy(text []byte) (map[string]string, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, more yaml.Node
@@ -160,47 +146,87 @@ type Policies struct {
 	file    watched
 	current atomic.Pointer[Policy]
 	log     *slog.Logger
+
+	// memory is a file that keeps what the policy files said, so that a start finds
+	// out that they lost it; "" is none.
+	memory string
+	before map[string]override // what the policy in force was made of
 }
 
 // NewPolicies reads policy files and directories of them, as [ReadPolicy] does; none
 // are the defaults. It writes the warnings to the log; a nil log is slog.Default().
 func NewPolicies(paths []string, log *slog.Logger) (*Policies, error) {
+	return KeepPolicies(paths, "", log)
+}
+
+// KeepPolicies is [NewPolicies] with a file that remembers what the policy files
+// said. A file that had rules and is now missing or says nothing is then refused at
+// the start as it is while the server runs: see [Policies.Current]. An empty memory
+// remembers nothing beyond the process.
+func KeepPolicies(paths []string, memory string, log *slog.Logger) (*Policies, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	p := &Policies{log: log}
-	if len(paths) == 0 {
-		policy, err := NewPolicy(nil)
-		p.current.Store(policy)
-		return p, err
+	p := &Policies{log: log, memory: memory, file: watched{paths: paths, now: time.Now}}
+	if memory != "" {
+		var err error
+		if p.before, err = recall(memory); err != nil {
+			return nil, err
+		}
 	}
-	p.file = watched{paths: paths, now: time.Now}
 	if err := p.file.first(p.load); err != nil {
+		var lost *lostError
+		if errors.As(err, &lost) {
+			err = fmt.Errorf("%w; if the server is meant to read other files than before, remove %s", err, memory)
+		}
 		return nil, err
 	}
 	return p, nil
 }
 
 func (p *Policies) load() error {
-	policy, err := ReadPolicy(p.file.paths...)
+	read, err := readFiles(p.file.paths)
+	if err != nil {
+		return err
+	}
+	if err := read.keeps(p.before); err != nil {
+		return err
+	}
+	policy, err := read.policy()
 	if err != nil {
 		return err
 	}
 	for _, w := range policy.Warnings() {
 		p.log.Warn("policy", "files", p.file.paths, "warning", w)
 	}
+	if p.memory != "" && !maps.Equal(read.rules, p.before) {
+		if err := memorize(p.memory, read.rules); err != nil {
+			return err
+		}
+	}
+	p.before = read.rules
 	p.current.Store(policy)
 	return nil
 }
 
-// Current is the policy for a new request. It looks at the file at most once a
-// second. While the file is broken or missing, the last good policy holds, and
-// the log says once why.
+// Current is the policy for a new request. It looks at the files at most once a
+// second. While one is broken or missing, or says nothing although it had rules,
+// the last good policy holds; the log says once why, and [Policies.Problem] as long
+// as it is so. An empty mapping, {}, is how a file says that its rules go.
 func (p *Policies) Current() *Policy {
 	if err := p.file.again(p.load); err != nil {
 		p.log.Error("the policy file cannot be used; the earlier policy holds", "error", err)
 	}
 	return p.current.Load()
+}
+
+// Problem is why the files cannot be used and an earlier policy holds, "" when
+// they are in force.
+func (p *Policies) Problem() string {
+	p.Current()
+	p.file.mu.Lock()
+	defer p.file.mu.Unlock()
+	return p.file.failed
 }
 
 // watched is files, and directories of them, that are read again when one of them
@@ -280,6 +306,8 @@ func PolicySample() string {
 	b.WriteString(`# neutrino's policy: who may do what, in oslo.policy's language.
 # Each rule stands with its default; remove the # before a rule to change it.
 # A change is read while the server runs. "" allows everybody, "!" nobody.
+# A file that had rules and is emptied or removed changes nothing: write {} into it
+# to go back to the defaults.
 `)
 	for _, r := range Defaults() {
 		fmt.Fprintf(&b, "\n# %s\n", r.About)

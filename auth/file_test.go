@@ -224,12 +224,18 @@ func TestADirectoryOfPolicyFilesIsReadInOrder(t *testing.T) {
 	if may("create_network") {
 		t.Error("a file that came was not read")
 	}
+	writeFile(t, filepath.Join(rules, "20-shut.json"), "{}")
+	time.pass(lookAgain)
+	if !may("create_network") {
+		t.Error("rules that a file has no more are still in force")
+	}
 	if err := os.Remove(filepath.Join(rules, "20-shut.json")); err != nil {
 		t.Fatal(err)
 	}
+	writeFile(t, filepath.Join(rules, "10-open.yaml"), `create_network: "!"`)
 	time.pass(lookAgain)
-	if !may("create_network") {
-		t.Error("a file that went is still in force")
+	if may("create_network") {
+		t.Error("a file without rules cannot go")
 	}
 }
 

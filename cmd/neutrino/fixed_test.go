@@ -130,7 +130,7 @@ func names(types []neutrino.NetworkType) (out []string) {
 func TestThePolicyBesideTheConfigurationIsRead(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	at := func(name, text, option string) error {
-		v, err := serverFile(t, "[DEFAULT]\n"+option)
+		v, err := serverFile(t, "[DEFAULT]\nstate_path = "+t.TempDir()+"\n"+option)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -99,8 +100,9 @@ func cacheTime(seconds int) time.Duration {
 }
 
 // policies are what callers may do: the files that oslo.policy would read. Their
-// rules may be what keeps somebody out, so that none is passed over; as there, one
-// that does not exist is none.
+// rules may be what keeps somebody out, so that none is passed over. As there, a file
+// that does not exist is none, but one that had rules when the server last ran is
+// missed: state_path remembers them.
 func policies(v *config.Values, log *slog.Logger) (*auth.Policies, error) {
 	var paths []string
 	add := func(name string) bool {
@@ -123,7 +125,7 @@ func policies(v *config.Values, log *slog.Logger) (*auth.Policies, error) {
 	if len(paths) > 0 {
 		log.Info("policy is read", "files", paths)
 	}
-	return auth.NewPolicies(paths, log)
+	return auth.KeepPolicies(paths, filepath.Join(v.String("DEFAULT", "state_path"), "policy.json"), log)
 }
 
 // checkExposure refuses to listen where strangers are, when nobody proves who he

@@ -15,6 +15,7 @@ import (
 
 	"neutrino"
 	"neutrino/api"
+	"neutrino/auth"
 	"neutrino/feed"
 	"neutrino/nova"
 	"neutrino/store"
@@ -74,6 +75,21 @@ func (m *measures) watch(db *store.DB, hosts *feed.Server, downTime time.Duratio
 		fed:      prometheus.NewDesc("neutrino_feed_hosts", "Hosts whose agent is connected to this server.", nil, nil),
 		waiting:  prometheus.NewDesc("neutrino_nova_events_waiting", "Events that Nova has not acknowledged.", nil, nil),
 	})
+}
+
+// watchPolicy adds whether the policy's files are in force.
+func (m *measures) watchPolicy(p *auth.Policies) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "neutrino_policy_stale", Help: "1 while the policy files cannot be used and an earlier policy holds; the log says why.",
+	}, func() float64 { return float64(len(policyNotes(p))) }))
+}
+
+// policyNotes say in /readyz that the policy files are not in force.
+func policyNotes(p *auth.Policies) []string {
+	if p.Problem() == "" {
+		return nil
+	}
+	return []string{"the policy files cannot be used and an earlier policy holds; the server's log says why"}
 }
 
 // state is what the store and the feed say at the moment.

@@ -144,6 +144,8 @@ func serve(ctx context.Context, v *config.Values) error {
 		}
 	}
 	options.Ready, options.Observe = db.Check, figures.observe
+	options.Notes = func() []string { return policyNotes(options.Policy) }
+	figures.watchPolicy(options.Policy)
 	handler, err := api.New(svc, db, options)
 	if err != nil {
 		return err
