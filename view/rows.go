@@ -27,6 +27,20 @@ const (
 	KindFloatingIP = "floatingip"
 )
 
+// The kinds of the other rows.
+const (
+	KindNetwork       = "network"
+	KindSubnet        = "subnet"
+	KindNeighbour     = "neighbour"
+	KindGroup         = "group"
+	KindRule          = "rule"
+	KindMembers       = "members"
+	KindRouter        = "router"
+	KindForwarding    = "forwarding"
+	KindMeteringLabel = "meteringlabel"
+	KindMeteringRule  = "meteringrule"
+)
+
 // Row is one object of a view, as the feed carries it. Value is its JSON form.
 type Row struct {
 	Kind, ID string
@@ -48,19 +62,19 @@ func (d Delta) Empty() bool { return len(d.Puts) == 0 && len(d.Drops) == 0 }
 
 // kinds are the maps of a [Host] as rows.
 var kinds = [...]kind{
-	table[Network]{"network", func(h *Host) *map[neutrino.ID]Network { return &h.Networks }},
-	table[neutrino.Subnet]{"subnet", func(h *Host) *map[neutrino.ID]neutrino.Subnet { return &h.Subnets }},
+	table[Network]{KindNetwork, func(h *Host) *map[neutrino.ID]Network { return &h.Networks }},
+	table[neutrino.Subnet]{KindSubnet, func(h *Host) *map[neutrino.ID]neutrino.Subnet { return &h.Subnets }},
 	table[neutrino.Port]{KindPort, func(h *Host) *map[neutrino.ID]neutrino.Port { return &h.Ports }},
 	table[neutrino.Port]{KindStandby, func(h *Host) *map[neutrino.ID]neutrino.Port { return &h.Standby }},
-	table[Neighbour]{"neighbour", func(h *Host) *map[neutrino.ID]Neighbour { return &h.Neighbours }},
-	table[neutrino.SecurityGroup]{"group", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroup { return &h.Groups }},
-	table[neutrino.SecurityGroupRule]{"rule", func(h *Host) *map[neutrino.ID]neutrino.SecurityGroupRule { return &h.Rules }},
-	table[Members]{"members", func(h *Host) *map[neutrino.ID]Members { return &h.Members }},
-	table[neutrino.Router]{"router", func(h *Host) *map[neutrino.ID]neutrino.Router { return &h.Routers }},
+	table[Neighbour]{KindNeighbour, func(h *Host) *map[neutrino.ID]Neighbour { return &h.Neighbours }},
+	table[neutrino.SecurityGroup]{KindGroup, func(h *Host) *map[neutrino.ID]neutrino.SecurityGroup { return &h.Groups }},
+	table[neutrino.SecurityGroupRule]{KindRule, func(h *Host) *map[neutrino.ID]neutrino.SecurityGroupRule { return &h.Rules }},
+	table[Members]{KindMembers, func(h *Host) *map[neutrino.ID]Members { return &h.Members }},
+	table[neutrino.Router]{KindRouter, func(h *Host) *map[neutrino.ID]neutrino.Router { return &h.Routers }},
 	table[neutrino.FloatingIP]{KindFloatingIP, func(h *Host) *map[neutrino.ID]neutrino.FloatingIP { return &h.FloatingIPs }},
-	table[neutrino.PortForwarding]{"forwarding", func(h *Host) *map[neutrino.ID]neutrino.PortForwarding { return &h.Forwardings }},
-	table[neutrino.MeteringLabel]{"meteringlabel", func(h *Host) *map[neutrino.ID]neutrino.MeteringLabel { return &h.MeteringLabels }},
-	table[neutrino.MeteringLabelRule]{"meteringrule", func(h *Host) *map[neutrino.ID]neutrino.MeteringLabelRule { return &h.MeteringRules }},
+	table[neutrino.PortForwarding]{KindForwarding, func(h *Host) *map[neutrino.ID]neutrino.PortForwarding { return &h.Forwardings }},
+	table[neutrino.MeteringLabel]{KindMeteringLabel, func(h *Host) *map[neutrino.ID]neutrino.MeteringLabel { return &h.MeteringLabels }},
+	table[neutrino.MeteringLabelRule]{KindMeteringRule, func(h *Host) *map[neutrino.ID]neutrino.MeteringLabelRule { return &h.MeteringRules }},
 }
 
 type kind interface {
