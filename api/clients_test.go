@@ -227,7 +227,7 @@ func walkOpenStack(s shell) {
 	s.shows("network create private", "private", "ACTIVE")
 	s.shows("subnet create inside --network private --subnet-range 10.0.0.0/24", "10.0.0.2-10.0.0.254")
 	s.shows("network create public --external --provider-network-type flat --provider-physical-network physnet1", "External", "physnet1")
-	s.run("subnet create outside --network public --subnet-range 203.0.113.0/24 --no-dhcp")
+	s.run("subnet create outside --network public --subnet-range 203.0.113.0/24 --allocation-pool start=203.0.113.100,end=203.0.113.199 --no-dhcp")
 	s.shows("router create r", "external_gateway_info")
 	s.run("router add subnet r inside")
 	s.run("router set r --external-gateway public --disable-snat --fixed-ip subnet=outside,ip-address=203.0.113.77")

@@ -96,7 +96,7 @@ func TestACrowdForOneMACAndOneAddress(t *testing.T) {
 	network := c.network("crowded")
 	c.subnet(network, "10.0.0.0/24")
 	got := together(t, func(int) *answer {
-		return c.do("POST", "/v2.0/ports", fmt.Sprintf(`{"port":{"network_id":%q,"mac_address":"02:00:00:00:00:05"}}`, network))
+		return c.do("POST", "/v2.0/ports", fmt.Sprintf(`{"port":{"network_id":%q,"mac_address":"02:00:00:00:00:05","fixed_ips":[]}}`, network))
 	})
 	if got["201"] != 1 || got["409 MacAddressInUse"] != crowd-1 {
 		t.Errorf("MAC: %v", got)

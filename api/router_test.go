@@ -10,12 +10,13 @@ import (
 	"neutrino/store"
 )
 
-// external makes an external network with one IPv4 subnet.
-func (c *cloud) external(name, cidr string) (network, subnet string) {
+// external makes an external network with one IPv4 subnet. Its pool leaves out
+// the addresses that tests name, which would meet a drawn one now and then.
+func (c *cloud) external(name string) (network, subnet string) {
 	c.t.Helper()
 	network = c.post("/v2.0/networks", fmt.Sprintf(`{"network":{"name":%q,"router:external":true}}`, name))["id"].(string)
-	subnet = c.post("/v2.0/subnets", fmt.Sprintf(`{"subnet":{"network_id":%q,"cidr":%q,"ip_version":4,"enable_dhcp":false,"name":%q}}`,
-		network, cidr, name+"-subnet"))["id"].(string)
+	subnet = c.post("/v2.0/subnets", fmt.Sprintf(`{"subnet":{"network_id":%q,"cidr":"203.0.113.0/24","ip_version":4,"enable_dhcp":false,"name":%q,
+		"allocation_pools":[{"start":"203.0.113.100","end":"203.0.113.199"}]}}`, network, name+"-subnet"))["id"].(string)
 	return network, subnet
 }
 
@@ -30,7 +31,7 @@ type routed struct{ external, outside, network, inside, router string }
 func (c *cloud) routed() routed {
 	c.t.Helper()
 	var r routed
-	r.external, r.outside = c.external("public", "203.0.113.0/24")
+	r.external, r.outside = c.external("public")
 	r.network = c.network("private")
 	r.inside = c.subnet(r.network, "10.0.0.0/24")
 	r.router = c.router(fmt.Sprintf(`,"external_gateway_info":{"network_id":%q}`, r.external))["id"].(string)
@@ -40,7 +41,7 @@ func (c *cloud) routed() routed {
 
 func TestARouterShowsItsGateway(t *testing.T) {
 	c := newCloud(t)
-	public, outside := c.external("public", "203.0.113.0/24")
+	public, outside := c.external("public")
 	r := c.router("")
 	if got := keys(r); got != "admin_state_up availability_zone_hints availability_zones created_at description distributed external_gateway_info ha id name project_id revision_number routes status tags tenant_id updated_at" {
 		t.Errorf("router has %s", got)
@@ -87,7 +88,7 @@ func TestARouterShowsItsGateway(t *testing.T) {
 
 func TestOnlyAnAdminChoosesHowARouterLeaves(t *testing.T) {
 	c := newCloud(t)
-	public, _ := c.external("public", "203.0.113.0/24")
+	public, _ := c.external("public")
 	alice := []string{"X-Project-Id", "alice", "X-Roles", "member"}
 	r := c.router(fmt.Sprintf(`,"external_gateway_info":{"network_id":%q}`, public), alice...)
 	for part, value := range map[string]string{"enable_snat": "true", "external_fixed_ips": `[{"ip_address":"203.0.113.9"}]`} {
@@ -228,7 +229,7 @@ func TestTheDefaultExternalNetwork(t *testing.T) {
 // floating IPs; it sees them when the network is shared with it too.
 func TestTheSubnetsOfAnExternalNetworkAreHidden(t *testing.T) {
 	c := newCloud(t)
-	public, outside := c.external("public", "203.0.113.0/24")
+	public, outside := c.external("public")
 	alice := []string{"X-Project-Id", "alice", "X-Roles", "member"}
 	seen := func() string {
 		return column1(c.get("/v2.0/subnets?network_id="+public, alice...).list("subnets"), "id")

@@ -14,7 +14,7 @@ func TestAFloatingIPStandsForOneAddress(t *testing.T) {
 	c.registerL3("net1")
 	outside, _ := c.outside()
 	n, s, r := c.behind(alice, outside, "10.0.0.0/24")
-	vm := c.port(alice, neutrino.Port{NetworkID: n.ID})
+	vm := c.port(alice, neutrino.Port{NetworkID: n.ID, FixedIPs: []neutrino.FixedIP{{IPAddress: ip("10.0.0.49")}}})
 	f := c.floating(alice, neutrino.FloatingIP{FloatingNetworkID: outside.ID, PortID: vm.ID})
 	p := c.storedPort(f.FloatingPortID)
 	if f.Status != "DOWN" || f.RouterID != r.ID || f.FixedIPAddress != vm.FixedIPs[0].IPAddress || f.ProjectID != "alice" ||

@@ -125,11 +125,11 @@ func TestInterfacesThatCannotBe(t *testing.T) {
 	c.refused(alice, "BadRequest", addSubnet(r.ID, shared.ID))
 
 	c.refused(alice, "PortNotFound", addPortTo(r.ID, "nowhere"))
-	used := c.port(alice, neutrino.Port{NetworkID: n.ID, DeviceID: "vm"})
+	used := c.port(alice, neutrino.Port{NetworkID: n.ID, DeviceID: "vm", FixedIPs: []neutrino.FixedIP{{IPAddress: ip("10.1.0.7")}}})
 	c.refused(alice, "PortInUse", addPortTo(r.ID, used.ID))
 	bare := c.port(alice, neutrino.Port{NetworkID: n.ID}, "fixed_ips")
 	c.refused(alice, "BadRequest", addPortTo(r.ID, bare.ID))
-	two := c.port(alice, neutrino.Port{NetworkID: n.ID, FixedIPs: []neutrino.FixedIP{{SubnetID: none.ID}, {SubnetID: taken.ID}}})
+	two := c.port(alice, neutrino.Port{NetworkID: n.ID, FixedIPs: []neutrino.FixedIP{{IPAddress: ip("10.1.0.8")}, {IPAddress: ip("10.2.0.8")}}})
 	c.refused(alice, "BadRequest", addPortTo(r.ID, two.ID))
 
 	good := c.port(alice, neutrino.Port{NetworkID: n.ID, FixedIPs: []neutrino.FixedIP{{IPAddress: ip("10.2.0.9")}}})

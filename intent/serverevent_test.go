@@ -76,7 +76,7 @@ func TestNovaHearsOfAnInstancesPortFromItsBootToItsEnd(t *testing.T) {
 	c.register("compute1")
 	n := c.network(alice, neutrino.Network{})
 	s := c.subnet(alice, n, "10.0.0.0/24")
-	p := c.port(alice, neutrino.Port{NetworkID: n.ID})
+	p := c.port(alice, neutrino.Port{NetworkID: n.ID, FixedIPs: []neutrino.FixedIP{{IPAddress: ip("10.0.0.76")}}})
 	ports := map[string]neutrino.ID{"p": p.ID}
 	c.hears(ports)
 	c.updatePort(admin, p.ID, func(p *neutrino.Port) { p.DeviceID, p.DeviceOwner, p.HostID = instance, "compute:nova", "compute1" },
