@@ -127,11 +127,11 @@ func (u *union) settle() {
 	claimsOf(u.out.Standby, u.in.Next.Standby, standby, func(c string, k view.Key) { u.taken[c] = k })
 	claimsOf(u.out.Neighbours, u.in.Next.Neighbours, neighbour, func(c string, k view.Key) { u.taken[c] = k })
 	claimsOf(u.out.FloatingIPs, u.in.Next.FloatingIPs, floating, func(c string, k view.Key) { u.taken[c] = k })
-	wait(u, u.old.Networks, u.in.Next.Networks, u.out.Networks, network)
-	wait(u, u.old.Ports, u.in.Next.Ports, u.out.Ports, port)
-	wait(u, u.old.Standby, u.in.Next.Standby, u.out.Standby, standby)
-	wait(u, u.old.Neighbours, u.in.Next.Neighbours, u.out.Neighbours, neighbour)
-	wait(u, u.old.FloatingIPs, u.in.Next.FloatingIPs, u.out.FloatingIPs, floating)
+	wait(u, u.out.Networks, func(h *view.Host) map[neutrino.ID]view.Network { return h.Networks }, network)
+	wait(u, u.out.Ports, func(h *view.Host) map[neutrino.ID]neutrino.Port { return h.Ports }, port)
+	wait(u, u.out.Standby, func(h *view.Host) map[neutrino.ID]neutrino.Port { return h.Standby }, standby)
+	wait(u, u.out.Neighbours, func(h *view.Host) map[neutrino.ID]view.Neighbour { return h.Neighbours }, neighbour)
+	wait(u, u.out.FloatingIPs, func(h *view.Host) map[neutrino.ID]neutrino.FloatingIP { return h.FloatingIPs }, floating)
 	slices.SortFunc(u.waiting, func(a, b Waiting) int { return compareKeys(a.Key, b.Key) })
 }
 
@@ -150,7 +150,7 @@ func claimsOf[V any](out, next map[neutrino.ID]V, claims func(V) (view.Key, []st
 
 // wait takes rows of the next view out that need what is taken. One that was in
 // force with something else keeps that.
-func wait[V any](u *union, old, next, out map[neutrino.ID]V, claims func(V) (view.Key, []string)) {
+func wait[V any](u *union, out map[neutrino.ID]V, of func(*view.Host) map[neutrino.ID]V, claims func(V) (view.Key, []string)) {
 	free := func(v V) (string, view.Key, bool) {
 		k, all := claims(v)
 		for _, c := range all {
@@ -160,7 +160,7 @@ func wait[V any](u *union, old, next, out map[neutrino.ID]V, claims func(V) (vie
 		}
 		return "", view.Key{}, true
 	}
-	for id, v := range next {
+	for id, v := range of(u.in.Next) {
 		claim, holder, ok := free(v)
 		if ok {
 			continue
@@ -168,7 +168,7 @@ func wait[V any](u *union, old, next, out map[neutrino.ID]V, claims func(V) (vie
 		k, _ := claims(v)
 		u.waiting = append(u.waiting, Waiting{k, fmt.Sprintf("its %s is that of %s %s, which the fuse holds; neutrino agent release ends that", claim, holder.Kind, holder.ID)})
 		delete(out, id)
-		if was, had := old[id]; had {
+		if was, had := of(u.old)[id]; had {
 			if _, _, ok := free(was); ok {
 				out[id] = was
 			}
