@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"neutrino/host"
 	"neutrino/reconcile"
@@ -75,9 +77,22 @@ func New(o Options) *Hand {
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 5 * time.Second
 	}
+	childrenHear()
 	h := &Hand{o: o, events: make(chan struct{}, 1)}
 	h.watch = newWatcher(h.ended)
 	return h
+}
+
+// childrenHear makes this process start its children with default signals. Go
+// leaves SIGHUP and SIGINT ignored when it finds them so, as under nohup(1), and
+// execve(2) hands that on; a signal with a handler is reset by it. Nobody reads
+// the channel, so the signals still do nothing to this process.
+func childrenHear() {
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 // Same reports whether two processes need no change. How to reload is no

@@ -275,8 +275,54 @@ func TestAStrayWithoutPidFileIsReplaced(t *testing.T) {
 func TestADaemonOutlivesItsAgent(t *testing.T) {
 	root := t.TempDir()
 	dir := directory(t, root, "d")
-	agent := exec.Command("/proc/self/exe")
-	agent.Env = append(os.Environ(), agentEnv+"="+root)
+	agent := agentProcess(t, root, "exec $SELF")
+	pid := alive(dir)
+	if err := syscall.Kill(-agent.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	agent.Wait()
+	clean(t, hand(t, root), procs{dir: daemon(dir, "1")}, 0)
+	if alive(dir) != pid || pid == 0 {
+		t.Fatal("the daemon went with its agent")
+	}
+}
+
+// nohup(1) starts a program with SIGHUP ignored, a shell's "&" with SIGINT
+// ignored, and execve(2) hands that on: dnsmasq would never be told of a change.
+func TestADaemonOfAnAgentUnderNohupHearsSignals(t *testing.T) {
+	root := t.TempDir()
+	dir := directory(t, root, "d")
+	agent := agentProcess(t, root, `trap "" HUP INT; exec $SELF`)
+	defer agent.Wait()
+	defer syscall.Kill(-agent.Process.Pid, syscall.SIGKILL)
+	h := hand(t, root)
+	clean(t, h, procs{dir: daemon(dir, "1")}, 0)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", alive(dir)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "SigIgn:\t")
+	ignored, err := strconv.ParseUint(strings.Fields(rest)[0], 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if ignored&(1<<(s-1)) != 0 {
+			t.Errorf("the daemon ignores %v", s)
+		}
+	}
+}
+
+// agentProcess starts this program, $SELF in a shell's command, as an agent. When
+// it returns, the agent has started the daemon of the root directory.
+func agentProcess(t *testing.T, root, command string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := exec.Command("sh", "-c", command)
+	agent.Env = append(os.Environ(), agentEnv+"="+root, "SELF="+self)
 	agent.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	out, err := agent.StdoutPipe()
 	if err != nil {
@@ -290,15 +336,7 @@ func TestADaemonOutlivesItsAgent(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(buf[:n]), "started <nil>") {
 		t.Fatalf("%q %v", buf[:n], err)
 	}
-	pid := alive(dir)
-	if err := syscall.Kill(-agent.Process.Pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	agent.Wait()
-	clean(t, hand(t, root), procs{dir: daemon(dir, "1")}, 0)
-	if alive(dir) != pid || pid == 0 {
-		t.Fatal("the daemon went with its agent")
-	}
+	return agent
 }
 
 func sh(t *testing.T, text string) string {
