@@ -84,8 +84,8 @@ func TestAVMsPortIsPluggedAsNovaDoes(t *testing.T) {
 	for range 2 { // twice is as good as once
 		plug(t, o)
 		expect(t, "qbr", realtest.Run(t, "ip", "-d", "link", "show", "qbr7c7ae61e-05"), "forward_delay 0 ", "stp_state 0", "ageing_time 0 ", "mcast_snooping 0", "mtu 1458", ",UP")
-		expect(t, "qvb", realtest.Run(t, "ip", "-d", "link", "show", "qvb7c7ae61e-05"), "PROMISC", "master qbr7c7ae61e-05", "mtu 1458", "state UP", "@qvo7c7ae61e-05")
-		expect(t, "qvo", realtest.Run(t, "ip", "-d", "link", "show", "qvo7c7ae61e-05"), "PROMISC", "mtu 1458", "state UP")
+		expect(t, "qvb", realtest.RunUntil(t, "state UP", "ip", "-d", "link", "show", "qvb7c7ae61e-05"), "PROMISC", "master qbr7c7ae61e-05", "mtu 1458", "@qvo7c7ae61e-05")
+		expect(t, "qvo", realtest.RunUntil(t, "state UP", "ip", "-d", "link", "show", "qvo7c7ae61e-05"), "PROMISC", "mtu 1458")
 		expect(t, "tap", realtest.Run(t, "ip", "-d", "link", "show", "tap7c7ae61e-05"), "tun type tap", "persist on", "master qbr7c7ae61e-05", "mtu 1458", ",UP")
 		expect(t, "offload", realtest.Run(t, "ethtool", "-k", "qvb7c7ae61e-05"), "tx-checksumming: off")
 		expect(t, "settings", realtest.Run(t, "sysctl", "net.ipv6.conf.qbr7c7ae61e-05.disable_ipv6", "net.ipv4.conf.qbr7c7ae61e-05.arp_ignore", "net.ipv4.conf.qbr7c7ae61e-05.arp_announce"),
@@ -167,7 +167,8 @@ func TestNamespacesTalkTCPThroughTheUserspaceDatapath(t *testing.T) {
 		one.Tap = Tap{Kind: TapNamespace, NetNS: "inst" + n, RunDir: dir}
 		plug(t, one)
 		plug(t, one)
-		expect(t, "eth0", inside(n, "ip link show eth0"), one.MAC, "mtu 1458", "state UP")
+		up := realtest.RunUntil(t, "state UP", "nsenter", "--net="+filepath.Join(dir, "inst"+n), "ip", "link", "show", "eth0")
+		expect(t, "eth0", up, one.MAC, "mtu 1458")
 		inside(n, "ip addr add 10.1.0.1"+n+"/24 dev eth0")
 		vifs.Put[one.PortID] = host.VIF{MAC: one.MAC, Tag: uint16(1 + i)}
 	}

@@ -126,8 +126,8 @@ func TestADHCPPortIsBuiltAndAFreshHandWritesNothing(t *testing.T) {
 	dir := directory(t)
 	want := dhcpPort()
 	clean(t, converge(t, fresh(t, dir), want))
-	link := in(t, dir, ns, "ip", "-d", "link", "show", dev)
-	for _, expect := range []string{mac, "mtu 1458", "state UP", "neutrino dhcp " + port} {
+	link := realtest.RunUntil(t, "state UP", "nsenter", "--net="+filepath.Join(dir, ns), "ip", "-d", "link", "show", dev)
+	for _, expect := range []string{mac, "mtu 1458", "neutrino dhcp " + port} {
 		if !strings.Contains(link, expect) {
 			t.Errorf("%q is missing in %s", expect, link)
 		}

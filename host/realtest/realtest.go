@@ -210,6 +210,19 @@ func (o *OVS) env() []string {
 	return append(os.Environ(), "OVS_RUNDIR="+o.dir, "OVS_LOGDIR="+o.dir, "OVS_DBDIR="+o.dir, "OVS_SYSCONFDIR="+o.dir)
 }
 
+// RunUntil runs a command until its output contains the part, and returns that
+// output. A link's operational state, for one, follows its carrier by up to a
+// second (the kernel's Documentation/networking/operstates.rst).
+func RunUntil(t testing.TB, part, command string, args ...string) string {
+	t.Helper()
+	out := ""
+	Eventually(t, part+" in the output of "+command+" "+strings.Join(args, " "), func() bool {
+		out = Run(t, command, args...)
+		return strings.Contains(out, part)
+	})
+	return out
+}
+
 // Run runs a command and fails the test when it fails.
 func Run(t testing.TB, command string, args ...string) string {
 	t.Helper()

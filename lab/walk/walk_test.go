@@ -126,7 +126,8 @@ func settle(ctx context.Context, l *lab.Lab) error {
 	defer cancel()
 	for {
 		left, err := leftovers(wait, l)
-		if err == nil && left == "" {
+		unsettled, err2 := links(wait, l)
+		if left, err = left+unsettled, errors.Join(err, err2); err == nil && left == "" {
 			return nil
 		}
 		select {
@@ -135,6 +136,33 @@ func settle(ctx context.Context, l *lab.Lab) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// links is what a link still shows of its first seconds: an operational state
+// that has not followed the carrier yet, which takes the kernel up to a second, or
+// an address that duplicate address detection has not confirmed.
+func links(ctx context.Context, l *lab.Lab) (string, error) {
+	var out strings.Builder
+	look := func(on string, list string, err error) error {
+		for line := range strings.Lines(list) {
+			if strings.Contains(line, "NO-CARRIER") || strings.Contains(line, "tentative") {
+				out.WriteString(on + ": " + line)
+			}
+		}
+		return err
+	}
+	var errs []error
+	for _, g := range l.Guests() {
+		r, err := g.Exec(ctx, "ip addr")
+		errs = append(errs, look(g.Name, r.Stdout, err))
+	}
+	h, err := l.Host("network1")
+	if err != nil {
+		return "", err
+	}
+	list, err := h.Run(ctx, "sh", "-c", "for n in $(ip netns | cut -d ' ' -f 1); do ip netns exec $n ip addr; done")
+	errs = append(errs, look("network1", list, err))
+	return out.String(), errors.Join(errs...)
 }
 
 func leftovers(ctx context.Context, l *lab.Lab) (string, error) {
