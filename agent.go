@@ -57,6 +57,11 @@ type Registration struct {
 	Zone         string     `json:"availability_zone"`
 	// BridgeMappings is "physical network" -> "provider bridge" on the host.
 	BridgeMappings map[string]string `json:"bridge_mappings,omitempty"`
+	// Version is that of the agent's program. Lacks are the attributes that the
+	// server gives its hosts and the agent does not know: objects that have them do
+	// not come about there. Both are the feed's to say.
+	Version string   `json:"version,omitempty"`
+	Lacks   []string `json:"lacks,omitempty"`
 }
 
 // Host is a host as the server keeps it: its last registration.

@@ -120,8 +120,7 @@ func New(c Config, d Deps) *Agent {
 	return &Agent{config: c, deps: d, steps: Steps(d.Hands), events: make(chan struct{}, 1)}
 }
 
-// Run works until the context ends, which returns nil, or until another agent
-// takes the host ([feed.ErrReplaced]). What it built stays.
+// Run works until the context ends, and then returns nil. What it built stays.
 func (a *Agent) Run(ctx context.Context) error {
 	ln, err := feed.Listen(ctx, "unix:"+a.config.Socket, feed.Local)
 	if err != nil {

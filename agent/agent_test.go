@@ -14,7 +14,6 @@ import (
 	"go.uber.org/goleak"
 
 	"neutrino"
-	"neutrino/feed"
 	"neutrino/host"
 	"neutrino/host/hosttest"
 	"neutrino/host/openflow"
@@ -351,18 +350,6 @@ func TestTheAuditInvalidatesAndSurfacesRun(t *testing.T) {
 	eventually(t, "two audits", func() bool { return sur.invalid.Load() >= 2 })
 	if sur.runs.Load() != 1 {
 		t.Errorf("the surface was run %d times", sur.runs.Load())
-	}
-}
-
-// replaced is a source that another agent takes the host from.
-type replaced struct{ *source }
-
-func (r replaced) Run(context.Context) error { return feed.ErrReplaced }
-
-func TestAnAgentThatIsReplacedStops(t *testing.T) {
-	a := New(config(t), Deps{Source: replaced{newSource()}, Hands: handsOf(hosttest.New())})
-	if err := a.Run(t.Context()); !errors.Is(err, feed.ErrReplaced) {
-		t.Errorf("ended with %v", err)
 	}
 }
 

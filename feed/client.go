@@ -22,15 +22,13 @@ import (
 	"neutrino/view"
 )
 
-// ErrReplaced ends a client whose host name another agent has taken: two
-// agents must not write to one host.
-var ErrReplaced = errors.New("feed: replaced by another agent of the same host name")
-
 // ClientConfig is what a client needs to know.
 type ClientConfig struct {
 	Server       string   // "unix:/path" or "address:port"
 	Exposure     Exposure // which addresses Server may have
 	Registration neutrino.Registration
+	Machine      string        // identity of the state directory; "" never replaces a connection of before
+	Version      string        // of the program
 	File         string        // where the last complete view is kept; "" for nowhere
 	Heartbeat    time.Duration // 0 for neutrino.AgentReportTime
 }
@@ -52,6 +50,13 @@ type ClientState struct {
 	Connected bool
 	// Problem is why not, "" at first.
 	Problem string
+	// Refused is set while the server answers and turns the agent away: somebody has
+	// to do something about it.
+	Refused bool
+	// Version is that of the server's program, "" before it has said one. Lacks are
+	// the attributes of rows that the server knows and this program does not.
+	Version string
+	Lacks   []string
 }
 
 // Client is the agent's end of the feed. It reconnects for ever, and it hands
@@ -132,9 +137,9 @@ const (
 	storedGrace = time.Second
 )
 
-// Run stays connected until the context ends, which returns nil, or until
-// another agent takes the host name, which returns [ErrReplaced] with the
-// server's words.
+// Run stays connected until the context ends, and then returns nil. An agent that
+// the server turns away works on by the view that it has, says so, and tries
+// again for ever: what the server holds against it may be over, or wrong.
 func (c *Client) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var saver sync.WaitGroup
@@ -151,11 +156,8 @@ func (c *Client) Run(ctx context.Context) error {
 		err := c.connect(ctx)
 		wasConnected := c.State().Connected
 		c.disconnected(err)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case status.Code(err) == codes.AlreadyExists:
-			return fmt.Errorf("%w: %s", ErrReplaced, status.Convert(err).Message())
 		}
 		c.offerStored()
 		if wasConnected {
@@ -203,13 +205,29 @@ func (c *Client) disconnected(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state.Connected = false
-	if err != nil {
-		problem := status.Convert(err).Message()
-		if problem != c.state.Problem {
+	if err == nil {
+		return
+	}
+	problem, refused := cut(status.Convert(err).Message()), turnedAway(status.Code(err))
+	if problem != c.state.Problem {
+		if refused {
+			slog.Error("feed: turned away; working by the view that is here, and trying again", "server", c.config.Server, "reason", problem)
+		} else {
 			slog.Debug("feed: not connected", "server", c.config.Server, "err", err)
 		}
-		c.state.Problem = problem
 	}
+	c.state.Problem, c.state.Refused = problem, refused
+}
+
+// turnedAway reports whether a server has answered that it does not want the
+// agent as it is.
+func turnedAway(code codes.Code) bool {
+	switch code {
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.AlreadyExists, codes.PermissionDenied,
+		codes.Unauthenticated, codes.ResourceExhausted, codes.Unimplemented, codes.OutOfRange:
+		return true
+	}
+	return false
 }
 
 // connect is one connection, from the dial to its end.
@@ -250,7 +268,10 @@ func (c *Client) hello(stream feedpb.Feed_FollowClient) error {
 	c.mu.Lock()
 	has := c.held
 	c.mu.Unlock()
-	h := &feedpb.Hello{Registration: reg, Revision: has.revision, Digest: []byte(digest(has.list()))}
+	h := &feedpb.Hello{
+		Registration: reg, Revision: has.revision, Digest: []byte(digest(has.list())),
+		Version: c.config.Version, Machine: c.config.Machine, Kinds: known(),
+	}
 	return stream.Send(&feedpb.AgentMessage{Body: &feedpb.AgentMessage_Hello{Hello: h}})
 }
 

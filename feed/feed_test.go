@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -119,7 +120,7 @@ func (c *cloud) report(_ context.Context, r neutrino.Report, settled func(neutri
 // agent runs a client until the returned function is called, which gives
 // Run's error.
 func (c *cloud) agent(cc ClientConfig) (*Client, func() error) {
-	cc.Server, cc.Registration.Host = c.addr, "c1"
+	cc.Server, cc.Registration.Host, cc.Machine = c.addr, "c1", cmp.Or(cc.Machine, "m")
 	client, err := NewClient(cc)
 	if err != nil {
 		c.t.Fatal(err)
@@ -174,6 +175,9 @@ func TestAnAgentGetsItsViewAndThenEachChange(t *testing.T) {
 
 // raw is an agent that shows each message.
 func raw(t *testing.T, c *cloud, h *feedpb.Hello) (<-chan *feedpb.View, feedpb.Feed_FollowClient) {
+	if h.Machine == "" {
+		h.Machine = "m"
+	}
 	conn := dial(t, c.addr)
 	ctx, cancel := context.WithCancel(t.Context())
 	stream, err := feedpb.NewFeedClient(conn).Follow(ctx)
@@ -399,20 +403,6 @@ func TestADamagedFileIsNotUsed(t *testing.T) {
 	c.up()
 	client, _ = c.agent(ClientConfig{File: file})
 	same(t, c, at(t, client, c.db.Snapshot().Revision()))
-}
-
-func TestTheNewerOfTwoAgentsWinsAndTheOlderStops(t *testing.T) {
-	c := newCloud(t)
-	older, stopOlder := c.agent(ClientConfig{})
-	at(t, older, c.db.Snapshot().Revision())
-	newer, _ := c.agent(ClientConfig{})
-	at(t, newer, c.db.Snapshot().Revision())
-	eventually(t, "the older one is gone", func() bool { return !older.State().Connected })
-	if err := stopOlder(); !errors.Is(err, ErrReplaced) || !strings.Contains(err.Error(), "host c1") {
-		t.Errorf("the older one ended with %v", err)
-	}
-	rev := c.write(func(tx *store.Tx) { store.Put(tx, store.Ports, vm("p2", 2)) })
-	at(t, newer, rev)
 }
 
 func TestAReportSettlesThePortsThatTheHostHadThen(t *testing.T) {

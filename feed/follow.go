@@ -20,14 +20,14 @@ type follower struct {
 	rec    *record
 	ses    *session
 	log    *slog.Logger
+	met    bool // the agent knows who we are; send's own
 }
 
 // send brings the agent to the present view and then keeps it there. Changes
 // that come while a send waits for a slow host become one update.
-func (f *follower) send(ctx context.Context, hello *feedpb.Hello) error {
+func (f *follower) send(ctx context.Context) error {
 	snap := f.db.Snapshot()
-	has := held{revision: hello.GetRevision(), digest: hello.GetDigest()}
-	u, ok := f.rec.open(f.ses, has, view.For(snap, f.rec.host), snap.Revision())
+	u, ok := f.rec.open(f.ses, f.ses.hello.held, view.For(snap, f.rec.host), snap.Revision())
 	if ok {
 		f.log.Debug("feed: opened", "full", u.full, "puts", len(u.delta.Puts), "drops", len(u.delta.Drops))
 		if err := f.push(u); err != nil {
@@ -39,8 +39,7 @@ func (f *follower) send(ctx context.Context, hello *feedpb.Hello) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-f.ses.replaced:
-			return status.Errorf(codes.AlreadyExists,
-				"another agent has connected as host %s; two agents must not have one host name", f.rec.host)
+			return status.Errorf(codes.Aborted, "the machine of host %s has connected anew", f.rec.host)
 		case <-f.ses.dirty:
 		}
 		snap := f.db.Snapshot()
@@ -68,6 +67,9 @@ func (f *follower) push(u update) error {
 		}
 		if last {
 			piece.Complete, piece.Revision, piece.Causes = true, u.revision, u.causes
+			if !f.met {
+				piece.Version, piece.Kinds, f.met = f.handlers.Version, known(), true
+			}
 		}
 		err := f.stream.Send(piece)
 		piece, size = &feedpb.View{}, 0

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
+	"strings"
 
 	"neutrino/feed/feedpb"
 	"neutrino/view"
@@ -77,6 +79,7 @@ func (c *Client) receive(stream feedpb.Feed_FollowClient, opened chan<- struct{}
 		if !m.GetComplete() {
 			continue
 		}
+		c.meet(m)
 		c.mu.Lock()
 		from := c.held
 		c.mu.Unlock()
@@ -97,12 +100,28 @@ func (c *Client) receive(stream feedpb.Feed_FollowClient, opened chan<- struct{}
 	}
 }
 
+// meet notes what the server says of its program, with the first complete mark of
+// a stream.
+func (c *Client) meet(m *feedpb.View) {
+	if m.GetVersion() == "" && len(m.GetKinds()) == 0 {
+		return
+	}
+	lacks := view.Lacks(fromKinds(m.GetKinds()), view.Kinds())
+	c.mu.Lock()
+	changed := m.GetVersion() != c.state.Version || !slices.Equal(lacks, c.state.Lacks)
+	c.state.Version, c.state.Lacks = m.GetVersion(), lacks
+	c.mu.Unlock()
+	if changed && len(lacks) > 0 {
+		slog.Warn("feed: the server knows attributes that this agent does not; objects that have them will be refused", "server_version", cut(m.GetVersion()), "attributes", cut(strings.Join(lacks, ", ")))
+	}
+}
+
 // accept hands a complete view over.
 func (c *Client) accept(h holding, causes []string) {
 	c.mu.Lock()
 	c.held = h
 	c.latest = View{Host: h.host, Revision: h.revision, Causes: append(c.latest.Causes, causes...)}
-	c.state = ClientState{Connected: true}
+	c.state = ClientState{Connected: true, Version: c.state.Version, Lacks: c.state.Lacks}
 	c.mu.Unlock()
 	signal(c.changed)
 	signal(c.unsaved)

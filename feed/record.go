@@ -28,8 +28,9 @@ const maxCauses = 32
 
 // session is one stream of a host.
 type session struct {
+	hello    *hello
 	dirty    chan struct{} // capacity 1: the view may have changed
-	replaced chan struct{} // closed when a newer stream took the host over
+	replaced chan struct{} // closed when a newer stream of the machine took the host over
 	heard    chan struct{} // capacity 1: report or beat is new
 
 	mu     sync.Mutex
@@ -38,8 +39,8 @@ type session struct {
 	beat   bool             // a heartbeat has not been handled yet
 }
 
-func newSession() *session {
-	return &session{dirty: make(chan struct{}, 1), replaced: make(chan struct{}), heard: make(chan struct{}, 1)}
+func newSession(h *hello) *session {
+	return &session{hello: h, dirty: make(chan struct{}, 1), replaced: make(chan struct{}), heard: make(chan struct{}, 1)}
 }
 
 func signal(c chan struct{}) {

@@ -2,19 +2,17 @@ package feed
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/status"
 
 	"neutrino"
 	"neutrino/feed/feedpb"
@@ -25,8 +23,10 @@ import (
 // Handlers are what the server does with what the agents say. They are called
 // from many streams at once, but for one stream one after the other.
 type Handlers struct {
-	// Register is called when an agent connects; it counts as a heartbeat. An
-	// error refuses the stream.
+	// Version is that of the server's program, which agents are told.
+	Version string
+	// Register is called when an agent connects, before it has the host; it counts
+	// as a heartbeat. An error refuses the stream.
 	Register func(ctx context.Context, r neutrino.Registration) error
 	// Heartbeat is called at most once in each BeatInterval.
 	Heartbeat func(ctx context.Context, host string) error
@@ -44,8 +44,11 @@ type Handlers struct {
 type Server struct {
 	db       *store.DB
 	handlers Handlers
+	door     *reception
+	refusals refusals
 	mu       sync.Mutex
 	hosts    map[string]*record
+	opening  map[string]*opening // by host
 }
 
 // NewServer makes a server; [Server.Serve] runs it.
@@ -53,7 +56,7 @@ func NewServer(db *store.DB, h Handlers) *Server {
 	if h.BeatInterval == 0 {
 		h.BeatInterval = neutrino.AgentReportTime
 	}
-	return &Server{db: db, handlers: h, hosts: map[string]*record{}}
+	return &Server{db: db, handlers: h, door: newReception(), hosts: map[string]*record{}, opening: map[string]*opening{}}
 }
 
 // How dead connections are found. A unix socket says so by itself; this is
@@ -152,27 +155,26 @@ type service struct {
 
 // Follow is one stream: the agent's hello, then views down and reports up.
 func (s *service) Follow(stream feedpb.Feed_FollowServer) error {
-	first, err := stream.Recv()
+	hello, err := s.door.listen(stream)
 	if err != nil {
+		s.refusals.log(sourceOf(stream.Context()), err)
 		return err
 	}
-	hello := first.GetHello()
-	var reg neutrino.Registration
-	if err := json.Unmarshal(hello.GetRegistration(), &reg); err != nil || reg.Host == "" {
-		return status.Errorf(codes.InvalidArgument, "a stream begins with a hello that names its host (%v)", err)
+	ses := newSession(hello)
+	rec, err := s.admit(stream.Context(), hello, ses)
+	if err != nil {
+		s.refusals.log(sourceOf(stream.Context()), err)
+		return err
 	}
-	ses := newSession()
-	rec := s.attach(reg.Host, ses)
 	defer rec.detach(ses)
-	log := slog.With("host", reg.Host)
-	if err := s.handlers.Register(stream.Context(), reg); err != nil {
-		log.Warn("feed: registration refused", "err", err)
-		return status.Errorf(codes.FailedPrecondition, "register host %s: %v", reg.Host, err)
+	log := slog.With("host", hello.reg.Host)
+	log.Info("feed: agent connected", "revision", hello.held.revision, "version", hello.version)
+	if len(hello.reg.Lacks) > 0 {
+		log.Warn("feed: the agent is older and will refuse objects that have what it does not know; upgrade it", "version", hello.version, "unknown", cut(strings.Join(hello.reg.Lacks, ", ")))
 	}
-	log.Info("feed: agent connected", "revision", hello.GetRevision())
 	eg, ctx := errgroup.WithContext(stream.Context())
 	f := &follower{Server: s.Server, stream: stream, rec: rec, ses: ses, log: log}
-	eg.Go(func() error { return f.send(ctx, hello) })
+	eg.Go(func() error { return f.send(ctx) })
 	eg.Go(func() error { return f.handle(ctx) })
 	// Recv ends when this function returns, so it is not waited for.
 	received := make(chan error, 1)

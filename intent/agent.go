@@ -123,7 +123,7 @@ func sameHost(a, b *neutrino.Host) bool {
 	return a.Host == b.Host && a.TunnelIP == b.TunnelIP && slices.Equal(a.TunnelTypes, b.TunnelTypes) &&
 		slices.Equal(a.Services, b.Services) && a.DatapathType == b.DatapathType && a.Bridge == b.Bridge &&
 		a.HybridPlug == b.HybridPlug && a.StartedAt.Equal(b.StartedAt) && a.Zone == b.Zone &&
-		maps.Equal(a.BridgeMappings, b.BridgeMappings)
+		maps.Equal(a.BridgeMappings, b.BridgeMappings) && a.Version == b.Version && slices.Equal(a.Lacks, b.Lacks)
 }
 
 // Heartbeat notes that the host's agents are alive, and schedules networks and

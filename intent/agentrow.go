@@ -43,6 +43,12 @@ func registerAgent(tx *Tx, reg neutrino.Registration, service string) error {
 	}
 	config := kind.configuration(tx, reg)
 	config["log_agent_heartbeats"] = false
+	if reg.Version != "" {
+		config["version"] = reg.Version
+	}
+	if len(reg.Lacks) > 0 {
+		config["unknown_attributes"] = reg.Lacks
+	}
 	text, err := json.Marshal(config)
 	if err != nil {
 		return err

@@ -79,6 +79,7 @@ var kinds = [...]kind{
 
 type kind interface {
 	name() string
+	typ() reflect.Type
 	diff(old, new *Host, d *Delta)
 	own(h *Host) // gives h a map of its own
 	put(h *Host, id neutrino.ID, value []byte) error
