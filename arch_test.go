@@ -88,6 +88,7 @@ var imports = map[string]struct {
 	"nova":                {[]string{".", "store"}, "who tells Nova reads what is to be told, not what it means"},
 	"nova/novatest":       {nil, "a Nova for tests knows what goes over the wire"},
 	"api":                 {[]string{".", "store", "intent", "intent/*", "auth", "api/*"}, "the wire form holds no business rules"},
+	"api/door":            {nil, "which request a browser may send knows no resource"},
 	"api/wire":            {[]string{"."}, "a value on the wire knows no resource"},
 	"api/openapi":         {nil, "a description of an API knows no noun"},
 	"strictjson":          {nil, "reading JSON knows no noun"},

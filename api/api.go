@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/api/door"
 	"neutrino/api/wire"
 	"neutrino/auth"
 	"neutrino/intent"
@@ -38,6 +39,8 @@ type Options struct {
 	// Auth finds out who asks; nil believes the headers ([auth.NoAuth]), for
 	// loopback only.
 	Auth auth.Authenticator
+	// Door keeps other people's web pages out; nil lets everything in.
+	Door *door.Door
 	// Policy is what callers may do; nil is Neutron's defaults.
 	Policy *auth.Policies
 	// Ready says why the server cannot serve now, for /readyz; nil means that it
@@ -177,6 +180,11 @@ func (a *api) newCall(w http.ResponseWriter, r *http.Request, requestID string) 
 	c := &call{
 		api: a, ctx: r.Context(), method: r.Method, header: r.Header,
 		base: a.base(r), path: r.URL.EscapedPath(), query: query,
+	}
+	if a.opts.Door != nil && !isOpen(c.path) {
+		if err := a.opts.Door.Admit(r); err != nil {
+			return nil, err
+		}
 	}
 	// Who proves nothing is not read from.
 	if err := a.identify(c, requestID); err != nil {

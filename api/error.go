@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/door"
 	"neutrino/api/wire"
 )
 
@@ -17,6 +18,7 @@ const (
 	typeNotImplemented   = "HTTPNotImplemented"
 	typeTooLarge         = "HTTPRequestEntityTooLarge"
 	typePolicy           = "PolicyNotAuthorized"
+	typeDoor             = "RequestNotAdmitted"
 )
 
 // httpError is a failure whose status is not one of the nouns' codes.
@@ -61,7 +63,9 @@ func statusOf(c neutrino.Code) int {
 // stays in the log.
 func errorReply(err error) *reply {
 	var e *httpError
-	if !errors.As(err, &e) {
+	if refused := (*door.Refusal)(nil); errors.As(err, &refused) {
+		e = &httpError{refused.Status, typeDoor, refused.Text}
+	} else if !errors.As(err, &e) {
 		n := neutrino.AsError(err)
 		e = &httpError{status: statusOf(n.Code), typ: n.Type, text: n.Message}
 	}

@@ -23,6 +23,9 @@ const (
 	Anywhere                 // any address
 )
 
+// ErrExposed is the refusal of an address that is not [Local].
+var ErrExposed = errors.New("it is not on this machine, and the feed has neither encryption nor authentication")
+
 const unixScheme = "unix:"
 
 // Listen opens the feed's address: "unix:/path" or "address:port". A unix
@@ -104,7 +107,7 @@ func check(address string, e Exposure) error {
 	}
 	ip, err := netip.ParseAddr(name)
 	if err != nil || !ip.Unmap().IsLoopback() {
-		return fmt.Errorf("feed: address %q is not on this machine, and the feed is not encrypted", address)
+		return fmt.Errorf("feed: address %q: %w", address, ErrExposed)
 	}
 	return nil
 }

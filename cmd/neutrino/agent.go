@@ -48,7 +48,7 @@ var agentOptions = []config.Option{
 	{Section: "neutrino", Name: "services", Default: "openvswitch", Help: "what this host does: openvswitch, and any of dhcp, l3, metadata", Check: services},
 	{Section: "neutrino", Name: "wrap_prefix", Default: "neutron", Help: "first word of the chains' names", Check: config.OneOf("neutron", "quantum")},
 	{Section: "neutrino", Name: "audit_interval", Default: "60", Help: "seconds between two readings of the whole host", Check: config.Number},
-	{Section: "neutrino", Name: "allow_unauthenticated", Default: "false", Help: "use a feed beyond loopback although nobody proves who he is", Check: config.Boolean},
+	{Section: "neutrino", Name: allowOpenFeed, Default: "false", Help: "use a feed beyond loopback, unencrypted: whoever answers at feed_server decides on this host's network", Check: config.Boolean},
 }
 
 func agentCommand() *cobra.Command {
@@ -131,20 +131,16 @@ func runAgent(ctx context.Context, v *config.Values) error {
 	if err != nil {
 		return err
 	}
-	exposure := feed.Local
-	if v.Bool("neutrino", "allow_unauthenticated") {
-		exposure = feed.Anywhere
-	}
 	state := v.String("DEFAULT", "state_path")
 	if err := os.MkdirAll(state, 0o755); err != nil {
 		return fmt.Errorf("[DEFAULT] state_path: %w", err)
 	}
 	client, err := feed.NewClient(feed.ClientConfig{
-		Server: v.String("neutrino", "feed_server"), Exposure: exposure, Registration: reg, File: filepath.Join(state, "view.json"),
+		Server: v.String("neutrino", "feed_server"), Exposure: feedExposure(v), Registration: reg, File: filepath.Join(state, "view.json"),
 		Heartbeat: time.Duration(v.Int("agent", "report_interval")) * time.Second,
 	})
 	if err != nil {
-		return err
+		return feedError("feed_server", err)
 	}
 	instances, err := metadataService(v)
 	if err != nil {

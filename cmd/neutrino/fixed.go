@@ -80,6 +80,7 @@ func others(what string, there ...string) func(string) string {
 // the server from starting, the others are warned of.
 func serverFixed() []config.Fixed {
 	return slices.Concat(pluginsFixed(), identityFixed(), []config.Fixed{
+		oneDoor(),
 		{Section: "DEFAULT", Name: "l3_ha", Check: must(false, "a router runs on one host at a time, and goes to another when that is lost")},
 		{Section: "DEFAULT", Name: "router_distributed", Check: must(false, "a router runs on one host at a time")},
 		{Section: "DEFAULT", Name: "vlan_transparent", Check: must(false, "no network passes VLAN tags of instances on")},
@@ -144,6 +145,7 @@ func identityFixed() []config.Fixed {
 // agentFixed are those of an agent's files.
 func agentFixed() []config.Fixed {
 	return []config.Fixed{
+		oneDoor(),
 		{Section: "DEFAULT", Name: "agent_mode", Check: config.OneOf("legacy")},
 		{Section: "DEFAULT", Name: "transport_url", Warn: func(string) string { return "this has no effect: the agent connects to [neutrino] feed_server" }},
 		{Section: "agent", Name: "enable_distributed_routing", Check: must(false, "a router runs on one host at a time")},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,8 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"neutrino/api"
+	"neutrino/api/door"
 	"neutrino/auth"
 	"neutrino/config"
+	"neutrino/feed"
 )
 
 // The values of [DEFAULT] auth_strategy.
@@ -22,6 +25,12 @@ const (
 	strategyNone     = "noauth"
 	strategyBasic    = "http_basic"
 	strategyKeystone = "keystone"
+)
+
+// The options of [neutrino] that open a door beyond this machine to everybody.
+const (
+	allowOpenAPI  = "allow_unauthenticated_api"
+	allowOpenFeed = "allow_unauthenticated_feed"
 )
 
 // identityOptions are what the server understands of who its callers are and
@@ -128,19 +137,60 @@ func policies(v *config.Values, log *slog.Logger) (*auth.Policies, error) {
 	return auth.KeepPolicies(paths, filepath.Join(v.String("DEFAULT", "state_path"), "policy.json"), log)
 }
 
+// doorOf is who may send requests at all. A browser on this machine reaches the API
+// for whatever page it shows, and adds the password that it remembers; a token it
+// does not add.
+func doorOf(v *config.Values) *door.Door {
+	names := v.List("neutrino", "api_names")
+	if u, err := url.Parse(v.String("DEFAULT", "network_link_prefix")); err == nil && u.Hostname() != "" {
+		names = append(names, u.Hostname())
+	}
+	switch v.String("DEFAULT", "auth_strategy") {
+	case strategyNone:
+		return &door.Door{CheckHost: true, Names: names}
+	case strategyBasic:
+		return &door.Door{Names: names}
+	}
+	return nil
+}
+
 // checkExposure refuses to listen where strangers are, when nobody proves who he
 // is.
 func checkExposure(v *config.Values, listeners []net.Listener) error {
-	if v.Bool("neutrino", "allow_unauthenticated") || v.String("DEFAULT", "auth_strategy") != strategyNone {
+	if v.Bool("neutrino", allowOpenAPI) || v.String("DEFAULT", "auth_strategy") != strategyNone {
 		return nil
 	}
 	for _, ln := range listeners {
 		if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 			return fmt.Errorf("[DEFAULT] bind_host: %s is not a loopback address, and auth_strategy = noauth makes every caller an administrator; "+
-				"bind to 127.0.0.1, set auth_strategy = keystone or http_basic, or set [neutrino] allow_unauthenticated = true", tcp)
+				"bind to 127.0.0.1, set auth_strategy = keystone or http_basic, or set [neutrino] %s = true", tcp, allowOpenAPI)
 		}
 	}
 	return nil
+}
+
+// feedExposure is where the feed may be offered or looked for.
+func feedExposure(v *config.Values) feed.Exposure {
+	if v.Bool("neutrino", allowOpenFeed) {
+		return feed.Anywhere
+	}
+	return feed.Local
+}
+
+// feedError is an error about the address in an option of [neutrino], with the remedy.
+func feedError(option string, err error) error {
+	if !errors.Is(err, feed.ErrExposed) {
+		return err
+	}
+	return fmt.Errorf("[neutrino] %s: %w; write unix:/path or a loopback address, or set [neutrino] %s = true, "+
+		"and let nobody but the hosts of the cloud reach it", option, err, allowOpenFeed)
+}
+
+// oneDoor refuses the option that opened the API and the feed with one word.
+func oneDoor() config.Fixed {
+	return config.Fixed{Section: "neutrino", Name: "allow_unauthenticated", Check: must(false,
+		"it opened two doors at once: write "+allowOpenAPI+" for the API without authentication beyond loopback, and "+
+			allowOpenFeed+" for the feed between server and agents")}
 }
 
 func policyCommand() *cobra.Command {

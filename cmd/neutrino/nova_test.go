@@ -114,6 +114,7 @@ func (p *program) ask(request string, body map[string]any) map[string]any {
 		content = bytes.NewReader(b)
 	}
 	req, _ := http.NewRequest(method, p.url+path, content)
+	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		p.Fatal(err)

@@ -73,7 +73,9 @@ var serverOptions = []config.Option{
 	{Section: "neutrino", Name: "reschedule_interval", Default: "1", Help: "seconds between two looks for dead agents, whose routers and networks move", Check: positive},
 	{Section: "neutrino", Name: "feed_listen", Default: "unix:$state_path/feed.sock", Help: "where agents connect: unix:/path, or a loopback address:port"},
 	{Section: "neutrino", Name: "metrics_listen", Help: "address:port where /metrics shows figures for Prometheus; none for nowhere"},
-	{Section: "neutrino", Name: "allow_unauthenticated", Default: "false", Help: "listen beyond loopback although nobody proves who he is", Check: config.Boolean},
+	{Section: "neutrino", Name: "api_names", Help: "names and addresses by which clients reach the API beside localhost and the server's own addresses, for auth_strategy = noauth and http_basic"},
+	{Section: "neutrino", Name: allowOpenAPI, Default: "false", Help: "with auth_strategy = noauth, accept clients of the API beyond loopback: each of them is an administrator", Check: config.Boolean},
+	{Section: "neutrino", Name: allowOpenFeed, Default: "false", Help: "accept agents beyond loopback, unencrypted: whoever reaches feed_listen reads and reports as any host", Check: config.Boolean},
 }
 
 func serverCommand() *cobra.Command {
@@ -120,13 +122,9 @@ func serve(ctx context.Context, v *config.Values) error {
 	if err := svc.Adopt(ctx); err != nil {
 		return err
 	}
-	exposure := feed.Local
-	if v.Bool("neutrino", "allow_unauthenticated") {
-		exposure = feed.Anywhere
-	}
-	agents, err := feed.Listen(ctx, v.String("neutrino", "feed_listen"), exposure)
+	agents, err := feed.Listen(ctx, v.String("neutrino", "feed_listen"), feedExposure(v))
 	if err != nil {
-		return err
+		return feedError("feed_listen", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	hosts, figures := feed.NewServer(db, handlers(svc)), newMeasures()
@@ -177,7 +175,7 @@ func serveAPI(ctx context.Context, group *errgroup.Group, server *http.Server, l
 func apiOptions(v *config.Values, log *slog.Logger) (api.Options, error) {
 	o := api.Options{
 		LinkPrefix: v.String("DEFAULT", "network_link_prefix"), MaxPage: v.Int("DEFAULT", "pagination_max_limit"),
-		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), MaxBody: int64(v.Int("oslo_middleware", "max_request_body_size")), Log: log,
+		RefuseBulk: !v.Bool("DEFAULT", "allow_bulk"), Door: doorOf(v), MaxBody: int64(v.Int("oslo_middleware", "max_request_body_size")), Log: log,
 	}
 	var err error
 	if o.Auth, err = authenticator(v); err != nil {
