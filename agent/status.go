@@ -25,6 +25,12 @@ type Status struct {
 	Connected bool   `json:"connected"`
 	// Problem says why there is no connection.
 	Problem string `json:"connection_problem,omitempty"`
+	// Refused is set while the server turns the agent away.
+	Refused bool `json:"refused,omitempty"`
+	// ServerVersion is the server's program's, and ServerKnows the attributes that it
+	// knows and the agent does not: objects that have them are refused.
+	ServerVersion string   `json:"server_version,omitempty"`
+	ServerKnows   []string `json:"server_knows,omitempty"`
 	// Revision is that of the view acted on, 0 before the first; Stored is set
 	// while that view is the one from the host's disk.
 	Revision int64 `json:"revision"`
@@ -84,6 +90,7 @@ func (a *Agent) Status() Status {
 	a.shared.mu.Unlock()
 	c := a.deps.Source.State()
 	st.Host, st.Connected, st.Problem = a.config.Host, c.Connected, c.Problem
+	st.Refused, st.ServerVersion, st.ServerKnows = c.Refused, c.Version, c.Lacks
 	return st
 }
 

@@ -396,6 +396,9 @@ func TestADamagedFileIsNotUsed(t *testing.T) {
 	if _, err := load(t.Context(), file, "c9"); err == nil {
 		t.Error("another host's file was taken")
 	}
+	if h := StoredHost(t.Context(), file); h != "c1" {
+		t.Errorf("the file is said to be of host %q", h)
+	}
 	if h, err := load(t.Context(), file, "c1"); err != nil || len(h.host.Ports) != 1 {
 		t.Errorf("the undamaged file: %v", err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +69,7 @@ func agentCommand() *cobra.Command {
 	}
 	set.Fixed = agentFixed()
 	set.Flags(cmd)
-	cmd.AddCommand(statusCommand())
+	cmd.AddCommand(statusCommand(), renameCommand())
 	return cmd
 }
 
@@ -135,8 +137,14 @@ func runAgent(ctx context.Context, v *config.Values) error {
 	if err := os.MkdirAll(state, 0o755); err != nil {
 		return fmt.Errorf("[DEFAULT] state_path: %w", err)
 	}
+	file := filepath.Join(state, "view.json")
+	home, err := agent.Settle(ctx, state, reg.Host, feed.StoredHost(ctx, file))
+	if err != nil {
+		return err
+	}
 	client, err := feed.NewClient(feed.ClientConfig{
-		Server: v.String("neutrino", "feed_server"), Exposure: feedExposure(v), Registration: reg, File: filepath.Join(state, "view.json"),
+		Server: v.String("neutrino", "feed_server"), Exposure: feedExposure(v), Registration: reg, File: file,
+		Machine: home.Machine, Version: programVersion(),
 		Heartbeat: time.Duration(v.Int("agent", "report_interval")) * time.Second,
 	})
 	if err != nil {
@@ -226,9 +234,50 @@ func statusCommand() *cobra.Command {
 	return cmd
 }
 
+// renameCommand gives a host's state directory to another name.
+func renameCommand() *cobra.Command {
+	var state string
+	cmd := &cobra.Command{
+		Use:   "rename-host NAME",
+		Short: "Let this host's agent start under another name",
+		Long: "Let this host's agent start under another name. To the server that is another host: when the agent starts, " +
+			"what the host does under its old name ends. Move its instances, routers and networks away first.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			old, err := agent.Rename(cmd.Context(), state, args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s belonged to host %s and belongs to %s now; set [DEFAULT] host = %s and start the agent\n", state, old, args[0], args[0])
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&state, "state-path", "/var/lib/neutron", "the agent's state_path")
+	return cmd
+}
+
+// programVersion is the version of this program, as the Go tool stamped it: the
+// module's, or the revision that it was built from.
+func programVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (version == "" || version == "(devel)") {
+			version = s.Value
+		}
+	}
+	return cmp.Or(version, "unknown")
+}
+
 func printStatus(w io.Writer, s agent.Status) {
 	server := "connected"
-	if !s.Connected {
+	switch {
+	case s.Refused:
+		server = "TURNED AWAY, working by what it has and trying again: " + s.Problem
+	case !s.Connected:
 		server = "not connected: " + s.Problem
 	}
 	if s.Stored {
@@ -236,6 +285,10 @@ func printStatus(w io.Writer, s agent.Status) {
 	}
 	fmt.Fprintf(w, "host      %s\nserver    %s\nrevision  %d\nlast pass %s, %v, %d put, %d dropped\n",
 		s.Host, server, s.Revision, s.LastSync.Format(time.DateTime), s.Took.Round(100*time.Microsecond), s.Puts, s.Drops)
+	if len(s.ServerKnows) > 0 {
+		fmt.Fprintf(w, "versions  the server (%s) knows what this agent (%s) does not; objects with it are refused here: %s\n",
+			s.ServerVersion, programVersion(), strings.Join(s.ServerKnows, ", "))
+	}
 	for _, group := range []struct {
 		name string
 		list []agent.Trouble

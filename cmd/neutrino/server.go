@@ -235,7 +235,7 @@ func handlers(svc *intent.Service) feed.Handlers {
 	server := intent.Caller{ProjectID: "", Admin: true}
 	do := func(ctx context.Context, f func(*intent.Tx) error) error { return svc.Do(ctx, server, f) }
 	return feed.Handlers{
-		BeatInterval: beats,
+		Version: programVersion(), BeatInterval: beats,
 		Register: func(ctx context.Context, r neutrino.Registration) error {
 			return do(ctx, func(tx *intent.Tx) error { return intent.Register(tx, r) })
 		},
