@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -55,27 +56,47 @@ type Directory struct {
 // View takes the next view in. It is not changed after that.
 func (d *Directory) View(v *view.Host) { d.view.Store(v) }
 
-// Find is the one instance that has the address among those whose requests come
-// in by the scope: those of a network, or those of the subnets that a router
-// has a port in. A link-local address stands for the MAC that it is made of
-// (RFC 4291, appendix A). Where nobody or more than one fits, ok is false.
-func (d *Directory) Find(scope string, client netip.Addr) (found Instance, ok bool) {
+// Find is the one instance that may send by the MAC and the address among those
+// whose requests come in by the scope: those of a network, or those of the
+// subnets that a router has a port in. An allowed address pair of a port is the
+// port's; the link-local address made of a MAC (RFC 4291, appendix A) is whose
+// the MAC is. A port that is bound to no host sends nothing.
+//
+// Where nobody or more than one fits it is an error: a [*Refusal] when the
+// address is that of an instance and the MAC is not.
+func (d *Directory) Find(a Asker) (Instance, error) {
 	v := d.view.Load()
-	if v == nil || !client.IsValid() {
-		return Instance{}, false
+	if v == nil || !a.Client.IsValid() {
+		return Instance{}, errNobody
 	}
-	r := reachOf(v, scope)
-	client = client.Unmap().WithZone("")
-	var hits []candidate
+	a.Client = a.Client.Unmap().WithZone("")
+	r := reachOf(v, a.Scope)
+	var hits, named []candidate
 	for c := range candidates(v) {
-		if r.reaches(c, client) {
+		if c.Host != "" && r.sends(c, a) {
 			hits = append(hits, c)
 		}
+		if r.has(c, a.Client) {
+			named = append(named, c)
+		}
 	}
-	if len(hits) != 1 {
-		return Instance{}, false
+	switch {
+	case len(hits) == 1:
+		return describe(v, hits[0]), nil
+	case len(hits) == 0 && len(named) > 0:
+		return Instance{}, impostor(named[0], a)
 	}
-	return describe(v, hits[0]), true
+	return Instance{}, errNobody
+}
+
+func impostor(c candidate, a Asker) *Refusal {
+	from := "a station whose MAC is unknown"
+	if !a.MAC.IsZero() {
+		from = "the MAC " + a.MAC.String()
+	}
+	return &Refusal{Port: c.ID, Reason: fmt.Sprintf(
+		"%s asked in %s for the metadata of this port by its address %s, and was refused: the port's MAC is %s; look for who answers ARP for it",
+		from, a.Scope, a.Client, c.MAC)}
 }
 
 // candidate is a port of an instance, bound here or elsewhere.
@@ -87,7 +108,7 @@ func candidates(v *view.Host) func(yield func(candidate) bool) {
 	return func(yield func(candidate) bool) {
 		for _, p := range v.Ports {
 			c := candidate{view.Neighbour{ID: p.ID, NetworkID: p.NetworkID, MAC: p.MAC, FixedIPs: p.FixedIPs, DeviceOwner: p.DeviceOwner,
-				DeviceID: p.DeviceID, ProjectID: p.ProjectID, Name: p.Name, Profile: p.Profile}}
+				AllowedAddressPairs: p.AllowedAddressPairs, Host: v.Name, DeviceID: p.DeviceID, ProjectID: p.ProjectID, Name: p.Name, Profile: p.Profile}}
 			if c.isInstance() && !yield(c) {
 				return
 			}
@@ -109,7 +130,7 @@ func (c candidate) isInstance() bool {
 // only with addresses of those.
 type reach struct {
 	networks map[neutrino.ID]bool
-	subnets  map[neutrino.ID]bool
+	subnets  map[neutrino.ID]neutrino.Subnet
 }
 
 func reachOf(v *view.Host, scope string) reach {
@@ -120,19 +141,37 @@ func reachOf(v *view.Host, scope string) reach {
 			return r
 		}
 	}
-	r.subnets = map[neutrino.ID]bool{}
+	r.subnets = map[neutrino.ID]neutrino.Subnet{}
 	for _, p := range v.Ports {
 		if p.DeviceOwner == neutrino.OwnerRouter && neutrino.RouterObject(neutrino.ID(p.DeviceID)) == scope {
 			r.networks[p.NetworkID] = true
 			for _, f := range p.FixedIPs {
-				r.subnets[f.SubnetID] = true
+				r.subnets[f.SubnetID] = v.Subnets[f.SubnetID]
 			}
 		}
 	}
 	return r
 }
 
-func (r reach) reaches(c candidate, client netip.Addr) bool {
+// sends reports whether the port may send by the asker's MAC and address.
+func (r reach) sends(c candidate, a Asker) bool {
+	if a.MAC.IsZero() || !r.networks[c.NetworkID] {
+		return false
+	}
+	if c.MAC == a.MAC && r.has(c, a.Client) {
+		return true
+	}
+	return slices.ContainsFunc(c.AllowedAddressPairs, func(pair neutrino.AddressPair) bool {
+		mac := pair.MAC
+		if mac.IsZero() {
+			mac = c.MAC
+		}
+		return mac == a.MAC && (a.Client == mac.LinkLocal() || pair.IPAddress.Contains(a.Client) && r.inside(a.Client))
+	})
+}
+
+// has reports whether the address is the port's own.
+func (r reach) has(c candidate, client netip.Addr) bool {
 	if !r.networks[c.NetworkID] {
 		return false
 	}
@@ -140,8 +179,22 @@ func (r reach) reaches(c candidate, client netip.Addr) bool {
 		return c.MAC == mac
 	}
 	return slices.ContainsFunc(c.FixedIPs, func(f neutrino.FixedIP) bool {
-		return f.IPAddress == client && (r.subnets == nil || r.subnets[f.SubnetID])
+		_, known := r.subnets[f.SubnetID]
+		return f.IPAddress == client && (r.subnets == nil || known)
 	})
+}
+
+// inside reports whether the scope has a subnet with the address.
+func (r reach) inside(client netip.Addr) bool {
+	if r.subnets == nil {
+		return true
+	}
+	for _, s := range r.subnets {
+		if s.CIDR.Contains(client) {
+			return true
+		}
+	}
+	return false
 }
 
 // macOf reads the MAC out of a link-local address in modified EUI-64 form.

@@ -22,6 +22,7 @@ type Hand struct {
 	server  *http.Server
 	serving sync.WaitGroup
 	counts  *counts
+	handler *handler
 	close   func() // of what the handler holds
 
 	pace probePace
@@ -37,16 +38,17 @@ var _ reconcile.Hand[host.ListenerKey, host.Listener] = (*Hand)(nil)
 // New makes a hand that listens nowhere yet.
 func New(o Options) *Hand {
 	o = o.withDefaults()
-	handler, closeHandler := newHandler(o)
-	return &Hand{
-		options: o, events: make(chan struct{}, 1), close: closeHandler, counts: newCounts(), open: map[host.ListenerKey]*listener{},
+	h := &Hand{
+		options: o, events: make(chan struct{}, 1), counts: newCounts(), open: map[host.ListenerKey]*listener{},
 		silent: map[host.ListenerKey]silence{}, pace: usualPace(),
-		server: &http.Server{
-			Handler: handler, ConnContext: withScope, MaxHeaderBytes: o.Limits.HeaderBytes,
-			ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
-			ErrorLog: quietLog(o.Logger),
-		},
 	}
+	h.handler, h.close = newHandler(o, h.signal)
+	h.server = &http.Server{
+		Handler: h.handler, ConnContext: withConn, MaxHeaderBytes: o.Limits.HeaderBytes,
+		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
+		ErrorLog: quietLog(o.Logger),
+	}
+	return h
 }
 
 // How long an instance may take. Writing waits for Nova too.
@@ -103,13 +105,18 @@ func (h *Hand) put(k host.ListenerKey, v host.Listener) error {
 	if err != nil {
 		return err
 	}
+	r, err := h.resolverFor(k.NetNS, v)
+	if err != nil {
+		return err
+	}
 	ln, err := h.listen(k)
 	if err != nil {
+		r.close()
 		return err
 	}
 	// A namespace that was replaced meanwhile is noticed by the next Read.
 	l := &listener{Listener: ln, limits: h.options.Limits, wanted: v, namespace: id, broken: make(chan struct{}),
-		conns: map[*conn]bool{}, counts: h.counts}
+		conns: map[*conn]bool{}, counts: h.counts, resolver: r}
 	h.open[k] = l
 	h.serving.Go(func() {
 		err := h.server.Serve(l)

@@ -11,16 +11,18 @@ import (
 
 // handler finds out who asks and lets the answer be made.
 type handler struct {
-	options Options
-	rates   *rates
-	answer  func(w http.ResponseWriter, r *http.Request, i Instance)
+	options  Options
+	rates    *rates
+	refusals *refusals
+	changed  func() // the findings have
+	answer   func(w http.ResponseWriter, r *http.Request, i Instance)
 	// warned is when the log last heard of Nova, by what it heard.
 	mu     sync.Mutex
 	warned map[string]time.Time
 }
 
-func newHandler(o Options) (h http.Handler, closeHandler func()) {
-	own := &handler{options: o, rates: newRates(o.Limits.Base, o.Limits.Burst), warned: map[string]time.Time{}}
+func newHandler(o Options, changed func()) (own *handler, closeHandler func()) {
+	own = &handler{options: o, refusals: &refusals{}, changed: changed, rates: newRates(o.Limits.Base, o.Limits.Burst), warned: map[string]time.Time{}}
 	if o.Nova == nil {
 		own.answer = alone{newTokens(o.TokenKey)}.answer
 		return own, func() {}
@@ -32,13 +34,14 @@ func newHandler(o Options) (h http.Handler, closeHandler func()) {
 
 // ServeHTTP answers 404 to everybody who is not exactly one known instance.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s, ok := r.Context().Value(sourceKey{}).(source)
+	c, ok := r.Context().Value(connKey{}).(*conn)
 	if !ok {
 		refuse(w, http.StatusNotFound)
 		return
 	}
+	s := c.source
 	if s.own {
-		_, _ = h.options.Lookup(s.scope, s.client) // that it answers is what counts
+		_, _ = h.options.Lookup(Asker{Scope: s.scope, Client: s.client}) // that it answers is what counts
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -51,13 +54,23 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest)
 		return
 	}
-	i, ok := h.options.Lookup(s.scope, s.client)
-	if !ok {
+	i, err := h.find(c)
+	if err != nil {
+		h.reject(s, err)
 		refuse(w, http.StatusNotFound)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, h.options.Limits.BodyBytes)
 	h.answer(w, r, i)
+}
+
+// find asks for the MAC with each request: a connection can outlive who began it.
+func (h *handler) find(c *conn) (Instance, error) {
+	mac, err := c.listener.resolver.mac(c.source.client)
+	if err != nil {
+		h.warn("the neighbour of a request is unknown", "scope", c.source.scope, "client", c.source.client, "error", err)
+	}
+	return h.options.Lookup(Asker{Scope: c.source.scope, Client: c.source.client, MAC: mac})
 }
 
 func refuse(w http.ResponseWriter, code int) { http.Error(w, http.StatusText(code), code) }

@@ -20,6 +20,7 @@ type listener struct {
 	namespace inode
 	broken    chan struct{} // closed when nobody accepts any more
 	counts    *counts
+	resolver  resolver
 
 	mu    sync.Mutex
 	ended bool
@@ -75,6 +76,7 @@ func (l *listener) end() {
 	for _, c := range all {
 		_ = c.Close() // its reader sees it
 	}
+	l.resolver.close()
 }
 
 // conn is a connection that knows where it came in.
@@ -160,15 +162,15 @@ func plainOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(addressOf(a), uint16(tcp.Port))
 }
 
-type sourceKey struct{}
+type connKey struct{}
 
-// withScope lets a request know by which connection it came.
-func withScope(ctx context.Context, c net.Conn) context.Context {
+// withConn lets a request know by which connection it came.
+func withConn(ctx context.Context, c net.Conn) context.Context {
 	own, ok := c.(*conn)
 	if !ok {
 		return ctx
 	}
-	return context.WithValue(ctx, sourceKey{}, own.source)
+	return context.WithValue(ctx, connKey{}, own)
 }
 
 // quietLog takes what net/http says of single connections, which is what

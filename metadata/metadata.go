@@ -1,7 +1,7 @@
 // Package metadata is the station beside the agent that answers instances at
 // 169.254.169.254: it listens inside the namespaces of routers and networks,
-// knows the asking port by where the request came in, and forwards to Nova or
-// answers from the host's view.
+// knows the asking port by where the request came in, by the address and by the
+// MAC that has it there, and forwards to Nova or answers from the host's view.
 package metadata
 
 import (
@@ -9,16 +9,19 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"neutrino"
+	"neutrino/host"
 )
 
 // Options say whom the service answers and how.
 type Options struct {
 	// NetNSDir holds the names of network namespaces, "/run/netns" when empty.
 	NetNSDir string
-	// Lookup finds the one instance that asks, by the scope of the socket that it
-	// came in by ("router/<id>", "network/<id>") and its address;
-	// [Directory.Find] is one. The answer never depends on a header.
-	Lookup func(scope string, client netip.Addr) (Instance, bool)
+	// Lookup finds the one instance that asks; [Directory.Find] is one. A
+	// [*Refusal] says that somebody asked in the name of another. The answer never
+	// depends on a header.
+	Lookup func(Asker) (Instance, error)
 	// Nova is where requests are forwarded; without it the service answers itself.
 	Nova *Nova
 	// TokenKey signs the session tokens of the EC2 format; without one they end
@@ -28,6 +31,16 @@ type Options struct {
 	// Logger gets what an operator must know, [slog.Default] when nil. Neither
 	// secrets nor what is asked and answered goes there.
 	Logger *slog.Logger
+
+	// resolve replaces the kernel's neighbour tables in tests.
+	resolve func(host.Listener) resolver
+}
+
+// Asker is who asks, as far as the kernel knows it.
+type Asker struct {
+	Scope  string       // of the socket that it came in by: "router/<id>", "network/<id>"
+	Client netip.Addr   // its address
+	MAC    neutrino.MAC // where the kernel sends frames for that address; zero for unknown
 }
 
 // Nova is Nova's metadata service (metadata_agent.ini of Neutron).

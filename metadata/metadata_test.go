@@ -56,9 +56,9 @@ func cloud() *view.Host {
 	v.Ports["red-web-port"] = neutrino.Port{ID: "red-web-port", NetworkID: "red", DeviceOwner: "compute:nova", DeviceID: "red-web", ProjectID: "redp",
 		Name: "web_1", MAC: neutrino.MAC{0xfa, 0x16, 0x3e, 1, 2, 3}, Profile: neutrino.Opaque(`{"public_keys":{"desk":"` + webKey + `"},"user_data":"I2Nsb3VkLWNvbmZpZwpob3N0bmFtZTogd2ViCg=="}`),
 		FixedIPs: append(fixed("s-red", "10.1.0.7"), fixed("s6-red", "2001:db8::7")...)}
-	v.Neighbours["blue-db-port"] = view.Neighbour{ID: "blue-db-port", NetworkID: "blue", DeviceOwner: "compute:nova", DeviceID: "blue-db", ProjectID: "bluep",
+	v.Neighbours["blue-db-port"] = view.Neighbour{ID: "blue-db-port", NetworkID: "blue", DeviceOwner: "compute:nova", DeviceID: "blue-db", ProjectID: "bluep", Host: "c1",
 		MAC: neutrino.MAC{0xfa, 0x16, 0x3e, 9, 9, 9}, FixedIPs: fixed("s-blue", "10.1.0.7"), Profile: `{"user_data":"plain text"}`}
-	v.Neighbours["lone-port"] = view.Neighbour{ID: "lone-port", NetworkID: "lone", DeviceID: "lone-vm", FixedIPs: fixed("s-lone", "10.1.0.7")}
+	v.Neighbours["lone-port"] = view.Neighbour{ID: "lone-port", NetworkID: "lone", DeviceID: "lone-vm", Host: "c1", MAC: loneMAC, FixedIPs: fixed("s-lone", "10.1.0.7")}
 	v.FloatingIPs["f"] = neutrino.FloatingIP{ID: "f", RouterID: "router-red", PortID: "red-web-port",
 		FloatingIPAddress: netip.MustParseAddr("203.0.113.5"), FixedIPAddress: netip.MustParseAddr("10.1.0.7")}
 	return v
@@ -66,6 +66,42 @@ func cloud() *view.Host {
 
 func fixed(subnet, ip string) []neutrino.FixedIP {
 	return []neutrino.FixedIP{{SubnetID: neutrino.ID(subnet), IPAddress: netip.MustParseAddr(ip)}}
+}
+
+var loneMAC = neutrino.MAC{0xfa, 0x16, 0x3e, 7, 7, 7}
+
+// truth is a scope in which everybody has the address that the view gives.
+type truth struct {
+	v     *view.Host
+	scope string
+}
+
+func honest(v *view.Host) func(host.Listener) resolver {
+	return func(l host.Listener) resolver { return truth{v, l.Scope} }
+}
+
+func (r truth) mac(client netip.Addr) (neutrino.MAC, error) {
+	for c := range candidates(r.v) {
+		if reachOf(r.v, r.scope).has(c, client) {
+			return c.MAC, nil
+		}
+	}
+	return neutrino.MAC{}, fmt.Errorf("no neighbour has the address %s", client)
+}
+
+func (r truth) close() {}
+
+// asking looks for who asks in a scope by an address that is his own.
+func asking(v *view.Host, scope, client string) (Instance, bool) {
+	a := Asker{Scope: scope, Client: netip.MustParseAddr(client)}
+	r := reachOf(v, scope)
+	for c := range candidates(v) {
+		if r.has(c, a.Client.Unmap().WithZone("")) {
+			a.MAC = c.MAC
+		}
+	}
+	i, err := directory(v).Find(a)
+	return i, err == nil
 }
 
 func directory(v *view.Host) *Directory {
@@ -77,12 +113,11 @@ func directory(v *view.Host) *Directory {
 // Who asks depends on where the request came in and on the address, in whatever
 // form it is written, and on nothing else.
 func TestIdentityIsTheScopeAndTheAddress(t *testing.T) {
-	v := cloud()
-	v.Neighbours["twin"] = view.Neighbour{ID: "twin", NetworkID: "lone", DeviceID: "twin", FixedIPs: fixed("s-lone", "10.1.0.8")}
-	v.Neighbours["twin2"] = view.Neighbour{ID: "twin2", NetworkID: "lone", DeviceID: "twin2", FixedIPs: fixed("s-lone", "10.1.0.8")}
+	v, twins := cloud(), neutrino.MAC{2, 2}
+	v.Neighbours["twin"] = view.Neighbour{ID: "twin", NetworkID: "lone", DeviceID: "twin", Host: "c1", MAC: twins, FixedIPs: fixed("s-lone", "10.1.0.8")}
+	v.Neighbours["twin2"] = view.Neighbour{ID: "twin2", NetworkID: "lone", DeviceID: "twin2", Host: "c1", MAC: twins, FixedIPs: fixed("s-lone", "10.1.0.8")}
 	v.Subnets["s2-red"] = neutrino.Subnet{ID: "s2-red", NetworkID: "red", CIDR: netip.MustParsePrefix("10.2.0.0/24")}
-	v.Neighbours["aside"] = view.Neighbour{ID: "aside", NetworkID: "red", DeviceID: "aside", FixedIPs: fixed("s2-red", "10.2.0.7")}
-	d := directory(v)
+	v.Neighbours["aside"] = view.Neighbour{ID: "aside", NetworkID: "red", DeviceID: "aside", Host: "c1", MAC: neutrino.MAC{2, 3}, FixedIPs: fixed("s2-red", "10.2.0.7")}
 	for _, c := range []struct{ scope, client, want string }{
 		{"router/router-red", "10.1.0.7", "red-web"},
 		{"router/router-blue", "10.1.0.7", "blue-db"},
@@ -102,15 +137,15 @@ func TestIdentityIsTheScopeAndTheAddress(t *testing.T) {
 		{"network/lone", "10.1.0.8", ""}, // two fit
 		{"router/lone", "10.1.0.7", ""}, {"network/router-red", "10.1.0.7", ""}, {"", "10.1.0.7", ""}, {"router/", "10.1.0.7", ""},
 	} {
-		i, ok := d.Find(c.scope, netip.MustParseAddr(c.client))
+		i, ok := asking(v, c.scope, c.client)
 		if i.DeviceID != c.want || ok != (c.want != "") {
 			t.Errorf("%s from %s is %q, %v, want %q", c.client, c.scope, i.DeviceID, ok, c.want)
 		}
 	}
-	if _, ok := d.Find("network/lone", netip.Addr{}); ok {
+	if _, err := directory(v).Find(Asker{Scope: "network/lone", MAC: loneMAC}); err == nil {
 		t.Error("no address is somebody")
 	}
-	if _, ok := (&Directory{}).Find("network/lone", netip.MustParseAddr("10.1.0.7")); ok {
+	if _, err := (&Directory{}).Find(Asker{"network/lone", netip.MustParseAddr("10.1.0.7"), loneMAC}); err == nil {
 		t.Error("without a view somebody is known")
 	}
 }
@@ -118,8 +153,8 @@ func TestIdentityIsTheScopeAndTheAddress(t *testing.T) {
 func TestAnotherProjectsPortWithTheSameDeviceIDIsNotOfTheInstance(t *testing.T) {
 	v := cloud()
 	v.Neighbours["red2"] = view.Neighbour{ID: "red2", NetworkID: "lone", DeviceID: "red-web", ProjectID: "redp", FixedIPs: fixed("s-lone", "10.1.0.20")}
-	v.Neighbours["spy"] = view.Neighbour{ID: "spy", NetworkID: "blue", DeviceID: "red-web", ProjectID: "bluep", FixedIPs: fixed("s-blue", "10.1.0.66")}
-	i, _ := directory(v).Find("router/router-red", netip.MustParseAddr("10.1.0.7"))
+	v.Neighbours["spy"] = view.Neighbour{ID: "spy", NetworkID: "blue", DeviceID: "red-web", ProjectID: "bluep", Host: "c1", MAC: neutrino.MAC{2, 6}, FixedIPs: fixed("s-blue", "10.1.0.66")}
+	i, _ := asking(v, "router/router-red", "10.1.0.7")
 	var ports []neutrino.ID
 	for _, f := range i.Interfaces {
 		ports = append(ports, f.Port)
@@ -127,7 +162,7 @@ func TestAnotherProjectsPortWithTheSameDeviceIDIsNotOfTheInstance(t *testing.T) 
 	if fmt.Sprint(ports) != "[red-web-port red2]" {
 		t.Errorf("ports %v", ports)
 	}
-	spy, ok := directory(v).Find("router/router-blue", netip.MustParseAddr("10.1.0.66"))
+	spy, ok := asking(v, "router/router-blue", "10.1.0.66")
 	if !ok || len(spy.PublicKeys) != 0 || len(spy.UserData) != 0 || len(spy.Interfaces) != 1 {
 		t.Errorf("the spy learns %+v", spy)
 	}
@@ -215,7 +250,7 @@ func get(t *testing.T, c *http.Client, url string) (int, string) {
 // What cloud-init's datasources read, in their order: each must answer, and
 // every name that a list gives must be there.
 func TestCloudInitFindsAllThatItReads(t *testing.T) {
-	h := newHand(t, Options{Lookup: directory(local()).Find})
+	h := newHand(t, Options{resolve: honest(local()), Lookup: directory(local()).Find})
 	base, c := on(t, h, "router/router-red"), client(t)
 	for path, want := range map[string]string{
 		"/openstack":                                      "latest",
@@ -283,7 +318,7 @@ func TestNetworkDataSaysHowEachAddressComes(t *testing.T) {
 	s := v.Subnets["s-red"]
 	s.EnableDHCP, s.HostRoutes = false, []neutrino.HostRoute{{Destination: netip.MustParsePrefix("192.0.2.0/25"), Nexthop: netip.MustParseAddr("10.1.0.254")}}
 	v.Subnets["s-red"] = s
-	i, _ := directory(v).Find("router/router-red", netip.MustParseAddr("10.1.0.7"))
+	i, _ := asking(v, "router/router-red", "10.1.0.7")
 	got := string(object(networkData(i)).body)
 	for _, want := range []string{
 		`"links":[{"id":"tapred-web-por","vif_id":"red-web-port","type":"ovs","mtu":1458,"ethernet_mac_address":"fa:16:3e:01:02:03"}]`,
@@ -308,7 +343,7 @@ func TestTheWayOutIsSaidWhereNothingElseSaysIt(t *testing.T) {
 		s := v.Subnets["s6-red"]
 		s.EnableDHCP, s.IPv6RAMode, s.IPv6AddressMode = mode != "", "", mode
 		v.Subnets["s6-red"] = s
-		i, _ := directory(v).Find("router/router-red", netip.MustParseAddr("10.1.0.7"))
+		i, _ := asking(v, "router/router-red", "10.1.0.7")
 		got := string(object(networkData(i)).body)
 		if strings.Contains(got, `"gateway":"2001:db8::1"`) != said || !strings.Contains(got, `"gateway":"2001:db8::9"`) {
 			t.Errorf("mode %q: a default route should be said: %v, and the host route: %s", mode, said, got)
@@ -329,7 +364,7 @@ func TestTheEC2FormatListsWhatDHCPGives(t *testing.T) {
 			s := v.Subnets["s6-red"]
 			s.EnableDHCP, s.IPv6RAMode, s.IPv6AddressMode = dhcp, mode, mode
 			v.Subnets["s6-red"] = s
-			i, _ := directory(v).Find("router/router-red", netip.MustParseAddr("10.1.0.7"))
+			i, _ := asking(v, "router/router-red", "10.1.0.7")
 			if got := string(ec2Tree(i)[dir+"ipv6s"].body); (got == "2001:db8::7") != (listed && dhcp) || !listed && got != "" {
 				t.Errorf("mode %q, DHCP %v: ipv6s is %q", mode, dhcp, got)
 			}
@@ -340,7 +375,7 @@ func TestTheEC2FormatListsWhatDHCPGives(t *testing.T) {
 	p := v.Ports["red-web-port"]
 	p.FixedIPs = append(append(fixed("a-red", "10.9.0.9"), p.FixedIPs...), fixed("s-red", "10.1.0.8")...)
 	v.Ports[p.ID] = p
-	i, _ := directory(v).Find("router/router-red", netip.MustParseAddr("10.1.0.7"))
+	i, _ := asking(v, "router/router-red", "10.1.0.7")
 	listed := ec2Tree(i)
 	if addresses, cidr := string(listed[dir+"local-ipv4s"].body), string(listed[dir+"subnet-ipv4-cidr-block"].body); addresses != "10.1.0.7\n10.1.0.8" || cidr != "10.1.0.0/24" {
 		t.Errorf("addresses %q of %q", addresses, cidr)
@@ -348,7 +383,7 @@ func TestTheEC2FormatListsWhatDHCPGives(t *testing.T) {
 }
 
 func TestAnInstanceWithoutANameOrKeysIsAnsweredToo(t *testing.T) {
-	h := newHand(t, Options{Lookup: directory(local()).Find})
+	h := newHand(t, Options{resolve: honest(local()), Lookup: directory(local()).Find})
 	base, c := on(t, h, "network/lone"), client(t)
 	if _, body := get(t, c, base+"/latest/meta-data/hostname"); body != "host-127-0-0-1" {
 		t.Errorf("hostname %q", body)
@@ -364,7 +399,7 @@ func TestAnInstanceWithoutANameOrKeysIsAnsweredToo(t *testing.T) {
 }
 
 func TestOneAddressCannotTakeEverything(t *testing.T) {
-	h := newHand(t, Options{Lookup: directory(local()).Find, Limits: Limits{ConnectionsPerSource: 2, HeaderBytes: 4096,
+	h := newHand(t, Options{resolve: honest(local()), Lookup: directory(local()).Find, Limits: Limits{ConnectionsPerSource: 2, HeaderBytes: 4096,
 		Base: Rate{Requests: 5, Window: time.Hour}}})
 	base := on(t, h, "network/lone")
 	address := strings.TrimPrefix(base, "http://")
@@ -440,7 +475,7 @@ func FuzzPaths(f *testing.F) {
 	for _, p := range []string{"/", "//", "/latest/meta-data/", "/openstack/latest/meta_data.json", "/latest/../x", "/%2e%2e", "\x00", "/1.0/meta-data/public-keys/0/openssh-key"} {
 		f.Add(p)
 	}
-	i, _ := directory(cloud()).Find("router/router-red", netip.MustParseAddr("10.1.0.7"))
+	i, _ := asking(cloud(), "router/router-red", "10.1.0.7")
 	secret := "blue-db"
 	f.Fuzz(func(t *testing.T, path string) {
 		file, ok := find(i, path)
@@ -451,7 +486,7 @@ func FuzzPaths(f *testing.F) {
 }
 
 func TestCloseEndsEverything(t *testing.T) {
-	h := New(Options{Lookup: directory(local()).Find})
+	h := New(Options{resolve: honest(local()), Lookup: directory(local()).Find})
 	base := on(t, h, "network/lone")
 	c, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
 	if err != nil {

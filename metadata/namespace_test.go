@@ -58,9 +58,9 @@ func makeNS(t *testing.T, name string) {
 // ask asks inside a namespace as an instance with the address does.
 func ask(t *testing.T, ns string, to *net.TCPAddr, path string) string {
 	t.Helper()
-	var c *net.TCPConn
+	var c net.Conn
 	err := inside.Namespace(filepath.Join("/run/netns", ns), func() (err error) {
-		c, err = net.DialTCP("tcp", nil, to)
+		c, err = net.DialTimeout("tcp", to.String(), 3*time.Second)
 		return err
 	})
 	if err != nil {
@@ -93,7 +93,7 @@ const idPath = "/latest/meta-data/instance-id"
 // when its socket is opened.
 func TestTwoRoutersWithTheSameClientAddressSeeTheirOwn(t *testing.T) {
 	dir := netNS(t, "qrouter-red", "qrouter-blue", "qdhcp-lone")
-	h := newHand(t, Options{NetNSDir: dir, Lookup: directory(cloud()).Find})
+	h := newHand(t, Options{NetNSDir: dir, Lookup: directory(cloud()).Find, resolve: honest(cloud())})
 	apply(t, h, map[host.ListenerKey]host.Listener{
 		{NetNS: "qrouter-red", Address: "0.0.0.0:9697"}:      {Scope: "router/router-red"},
 		{NetNS: "qrouter-blue", Address: "0.0.0.0:9697"}:     {Scope: "router/router-blue"},
@@ -135,7 +135,7 @@ func selfNS(t *testing.T) string {
 // A namespace that went, or came again under its name, takes its socket with it.
 func TestAReplacedNamespaceIsNoticedAndServedAgain(t *testing.T) {
 	dir := netNS(t, "qrouter-red")
-	h := newHand(t, Options{NetNSDir: dir, Lookup: directory(cloud()).Find})
+	h := newHand(t, Options{NetNSDir: dir, Lookup: directory(cloud()).Find, resolve: honest(cloud())})
 	want := map[host.ListenerKey]host.Listener{{NetNS: "qrouter-red", Address: "0.0.0.0:9697"}: {Scope: "router/router-red"}}
 	apply(t, h, want)
 	realtest.Run(t, "ip", "netns", "del", "qrouter-red")

@@ -49,7 +49,7 @@ func (p *proxy) close() { p.transport.CloseIdleConnections() }
 
 // forward asks Nova and passes its answer on as it comes.
 func (p *proxy) forward(w http.ResponseWriter, r *http.Request, i Instance) {
-	s, ok := r.Context().Value(sourceKey{}).(source)
+	c, ok := r.Context().Value(connKey{}).(*conn)
 	switch {
 	case !ok || i.DeviceID == "":
 		refuse(w, http.StatusNotFound) // nothing that Nova could know
@@ -61,7 +61,7 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, i Instance) {
 	ctx, cancel := context.WithTimeout(r.Context(), p.nova.Timeout)
 	defer cancel()
 	out := p.request(ctx, r)
-	out.Header.Set(headerFor, s.client.String())
+	out.Header.Set(headerFor, c.source.client.String())
 	out.Header.Set(headerInstance, i.DeviceID)
 	out.Header.Set(headerTenant, i.ProjectID)
 	out.Header.Set(headerSignature, sign(p.nova.Secret, i.DeviceID))

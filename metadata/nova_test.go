@@ -56,7 +56,7 @@ func (n *nova) seen() (*http.Request, string) {
 }
 
 func withNova(t *testing.T, n Nova, log *slog.Logger) string {
-	h := newHand(t, Options{Lookup: directory(local()).Find, Nova: &n, Logger: log, Limits: Limits{BodyBytes: 1000}})
+	h := newHand(t, Options{resolve: honest(local()), Lookup: directory(local()).Find, Nova: &n, Logger: log, Limits: Limits{BodyBytes: 1000}})
 	return on(t, h, "router/router-red")
 }
 
@@ -227,7 +227,7 @@ func TestNovaIsNotAskedForAnInstanceItCannotKnow(t *testing.T) {
 	p := v.Ports["red-web-port"]
 	p.DeviceID = ""
 	v.Ports[p.ID] = p
-	h := newHand(t, Options{Lookup: directory(v).Find, Nova: &Nova{Address: n.address(), Secret: secret}})
+	h := newHand(t, Options{resolve: honest(v), Lookup: directory(v).Find, Nova: &Nova{Address: n.address(), Secret: secret}})
 	code, _ := get(t, client(t), on(t, h, "router/router-red")+"/latest")
 	if r, _ := n.seen(); code != 404 || r != nil {
 		t.Errorf("answers %d, Nova saw %v", code, r)

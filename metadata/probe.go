@@ -60,7 +60,8 @@ func (h *Hand) Run(ctx context.Context) error {
 	}
 }
 
-// Findings are the sockets that do not answer.
+// Findings are the sockets that do not answer, and the ports in whose name
+// somebody else has asked.
 func (h *Hand) Findings() []host.Finding {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -69,7 +70,7 @@ func (h *Hand) Findings() []host.Finding {
 		out = append(out, host.Finding{Object: s.object, Reason: s.reason})
 	}
 	slices.SortFunc(out, func(a, b host.Finding) int { return strings.Compare(a.Object+a.Reason, b.Object+b.Reason) })
-	return out
+	return append(out, h.handler.refusals.findings(time.Now())...)
 }
 
 func (h *Hand) round(ctx context.Context) {

@@ -2,7 +2,6 @@ package metadata
 
 import (
 	"context"
-	"net/netip"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -42,13 +41,13 @@ func TestASocketThatDoesNotAnswerIsSaidAndOpenedAnew(t *testing.T) {
 	release := make(chan struct{})
 	var asked atomic.Int64
 	find := directory(cloud()).Find
-	h := watched(t, Options{NetNSDir: dir, Limits: Limits{ConnectionsPerSource: 1, Base: Rate{1, time.Hour}},
-		Lookup: func(scope string, client netip.Addr) (Instance, bool) {
+	h := watched(t, Options{NetNSDir: dir, resolve: honest(cloud()), Limits: Limits{ConnectionsPerSource: 1, Base: Rate{1, time.Hour}},
+		Lookup: func(a Asker) (Instance, error) {
 			asked.Add(1)
-			if stuck.Load() && scope == "router/router-red" {
+			if stuck.Load() && a.Scope == "router/router-red" {
 				<-release
 			}
-			return find(scope, client)
+			return find(a)
 		}})
 	want := map[host.ListenerKey]host.Listener{
 		{NetNS: "qrouter-red", Address: "0.0.0.0:9697"}:      {Scope: "router/router-red"},
@@ -107,7 +106,7 @@ func TestTheRulesOfARouterLetTheQuestionIn(t *testing.T) {
 		realtest.Run(t, "ip", append([]string{"netns", "exec", "qrouter-red", "iptables"}, strings.Fields(rule)...)...)
 	}
 	var asked atomic.Int64
-	h := watched(t, Options{NetNSDir: dir, Lookup: func(string, netip.Addr) (Instance, bool) { asked.Add(1); return Instance{}, false }})
+	h := watched(t, Options{NetNSDir: dir, Lookup: func(Asker) (Instance, error) { asked.Add(1); return Instance{}, errNobody }})
 	apply(t, h, map[host.ListenerKey]host.Listener{{NetNS: "qrouter-red", Address: "0.0.0.0:9697"}: {Scope: "router/router-red"}})
 	realtest.Eventually(t, "it is asked", func() bool { return asked.Load() > 3 })
 	if f := h.Findings(); len(f) > 0 {
@@ -123,7 +122,7 @@ func TestTheRulesOfARouterLetTheQuestionIn(t *testing.T) {
 func TestASilentSocketThatGoesIsForgotten(t *testing.T) {
 	dir := netNS(t, "qrouter-red")
 	release := make(chan struct{})
-	h := watched(t, Options{NetNSDir: dir, Lookup: func(string, netip.Addr) (Instance, bool) { <-release; return Instance{}, false }})
+	h := watched(t, Options{NetNSDir: dir, Lookup: func(Asker) (Instance, error) { <-release; return Instance{}, errNobody }})
 	t.Cleanup(func() { close(release) })
 	want := map[host.ListenerKey]host.Listener{{NetNS: "qrouter-red", Address: "0.0.0.0:9697"}: {Scope: "router/router-red"}}
 	apply(t, h, want)
@@ -141,7 +140,7 @@ func TestALinkLocalSocketIsAskedToo(t *testing.T) {
 	realtest.Run(t, "ip", "-n", "qdhcp-red", "link", "set", "ns-red", "up")
 	realtest.Run(t, "ip", "-n", "qdhcp-red", "address", "add", "fe80::a9fe:a9fe/128", "dev", "ns-red", "nodad")
 	var asked atomic.Int64
-	h := watched(t, Options{NetNSDir: dir, Lookup: func(string, netip.Addr) (Instance, bool) { asked.Add(1); return Instance{}, false }})
+	h := watched(t, Options{NetNSDir: dir, Lookup: func(Asker) (Instance, error) { asked.Add(1); return Instance{}, errNobody }})
 	apply(t, h, map[host.ListenerKey]host.Listener{{NetNS: "qdhcp-red", Address: "[fe80::a9fe:a9fe]:80"}: {Scope: "network/red"}})
 	realtest.Eventually(t, "it is asked", func() bool { return asked.Load() > 3 })
 	if f := h.Findings(); len(f) > 0 {

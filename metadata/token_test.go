@@ -38,7 +38,7 @@ func asks(t *testing.T, c *http.Client, method, url string, headers ...string) (
 // What cloud-init's Ec2 datasource does: it asks for a token, shows it with each
 // question, and takes a 401 as a reason to ask for another one.
 func TestAnInstanceMayAskForASessionToken(t *testing.T) {
-	h := newHand(t, Options{Lookup: directory(local()).Find})
+	h := newHand(t, Options{resolve: honest(local()), Lookup: directory(local()).Find})
 	root, c := on(t, h, "router/router-red"), client(t)
 	const ttl, token = "X-aws-ec2-metadata-token-ttl-seconds: ", "X-aws-ec2-metadata-token: "
 	code, header, given := asks(t, c, http.MethodPut, root+"/latest/api/token", ttl+"21600")
