@@ -73,6 +73,7 @@ var imports = map[string]struct {
 	"store/identity":      {[]string{".", "store/engine"}, "a store's name is a key of the engine, and no row"},
 	"store/storetest":     {[]string{"store", "store/engine/sqlite"}, "it opens a store and knows nothing of what is in it"},
 	"intent":              {[]string{".", "store", "intent/*"}, "what a request means needs no wire and no host"},
+	"intent/addresspair":  {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/binding":      {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/defaultgroup": {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/dns":          {[]string{".", "intent/work"}, "a feature stands on what all stand on, on no other"},

@@ -260,3 +260,40 @@ func TestAChangeThatFailsLeavesTheStoredPortAlone(t *testing.T) {
 		t.Error("the port is not alone")
 	}
 }
+
+// A pair that is another project's port on the network is refused, by address
+// and by MAC, for the network's owner and for an administrator; a pair of the
+// project's own port, of a wider prefix, of an address that is nobody's, or of a
+// port that is bound to no host is taken.
+func TestAPairIsNeverAnotherProjectsPort(t *testing.T) {
+	c := newCloud(t)
+	c.register("c1")
+	n := c.network(admin, neutrino.Network{Shared: true, ProjectID: "alice"}, "project_id")
+	c.subnet(admin, n, "10.0.0.0/24")
+	at := func(who Caller, host string) *neutrino.Port {
+		return c.port(who, neutrino.Port{NetworkID: n.ID, DeviceOwner: "compute:nova", HostID: host}, "binding:host_id")
+	}
+	guest, idle, own := at(bob, "c1"), at(bob, ""), at(alice, "c1")
+	pair := func(p string, m neutrino.MAC) neutrino.AddressPair {
+		return neutrino.AddressPair{IPAddress: netip.MustParsePrefix(p), MAC: m}
+	}
+	single := func(p *neutrino.Port) string { return p.FixedIPs[0].IPAddress.String() + "/32" }
+	p := at(alice, "c1")
+	for _, who := range []Caller{alice, admin} {
+		for _, bad := range []neutrino.AddressPair{pair(single(guest), neutrino.MAC{}), pair("10.0.0.200/32", guest.MAC)} {
+			c.refused(who, "AddressPairOfAnotherProject", updatePort(p.ID, func(p *neutrino.Port) {
+				p.AllowedAddressPairs = []neutrino.AddressPair{bad}
+			}, nil, "allowed_address_pairs"))
+			port := neutrino.Port{NetworkID: n.ID, ProjectID: "alice", AllowedAddressPairs: []neutrino.AddressPair{bad}}
+			c.refused(who, "AddressPairOfAnotherProject", create(port, "project_id"))
+		}
+	}
+	c.updatePort(alice, p.ID, func(p *neutrino.Port) {
+		p.AllowedAddressPairs = []neutrino.AddressPair{pair(single(own), neutrino.MAC{}), pair("10.0.0.201/32", own.MAC), pair("0.0.0.0/0", neutrino.MAC{}),
+			pair("10.0.0.0/24", neutrino.MAC{}), pair("10.0.0.202/32", neutrino.MAC{0, 0, 0x5e, 0, 1, 1}), pair(single(idle), neutrino.MAC{})}
+	}, "allowed_address_pairs")
+	// Once it is in use, the pair stays as it was asked for and the hosts leave
+	// the address out; a change of something else is no reason to refuse.
+	c.updatePort(admin, idle.ID, func(p *neutrino.Port) { p.HostID = "c1" }, "binding:host_id")
+	c.updatePort(alice, p.ID, func(p *neutrino.Port) { p.Name = "web" }, "name")
+}

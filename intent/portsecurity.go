@@ -1,11 +1,11 @@
 package intent
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/addresspair"
 	"neutrino/intent/defaultgroup"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -35,7 +35,7 @@ func securePort(tx *Tx, n *neutrino.Network, p *neutrino.Port, set neutrino.Fiel
 		return err
 	}
 	claimGroups(tx, nil, p)
-	return checkPairs(tx.Config, p)
+	return addresspair.Check(tx, p)
 }
 
 // checkUnsecured refuses groups and pairs on a port without port security.
@@ -69,7 +69,7 @@ func changeSecurity(tx *Tx, old, p *neutrino.Port, set neutrino.Fields) error {
 		claimGroups(tx, old, p)
 	}
 	if set.Has("allowed_address_pairs") {
-		return checkPairs(tx.Config, p)
+		return addresspair.Check(tx, p)
 	}
 	return nil
 }
@@ -138,41 +138,4 @@ func claimGroups(tx *Tx, old, p *neutrino.Port) {
 			tx.Release(groupUserClaim(id, p.ID))
 		}
 	}
-}
-
-// checkPairs checks the allowed address pairs: at most so many, each once, and
-// only addresses that a frame can come from.
-func checkPairs(c *Config, p *neutrino.Port) error {
-	if len(p.AllowedAddressPairs) > c.MaxAllowedAddressPair {
-		return neutrino.Errorf(neutrino.Invalid, "AllowedAddressPairExhausted",
-			"The number of allowed address pair exceeds the maximum %d.", c.MaxAllowedAddressPair)
-	}
-	seen := map[neutrino.AddressPair]bool{}
-	for _, pair := range p.AllowedAddressPairs {
-		if pair.IPAddress == (netip.Prefix{}) {
-			return neutrino.Errorf(neutrino.Invalid, "AllowedAddressPairsMissingIP",
-				"AllowedAddressPair must contain ip_address")
-		}
-		a := pair.IPAddress.Addr()
-		if !pair.IPAddress.IsValid() || !plain(a) || a.IsMulticast() {
-			return neutrino.Invalidf("'%s' is not a valid IP address of a pair", pair.IPAddress)
-		}
-		if pair.MAC[0]&1 != 0 {
-			return neutrino.Invalidf("'%s' is not a valid MAC address of a pair", pair.MAC)
-		}
-		mac := "None"
-		if !pair.MAC.IsZero() {
-			mac = pair.MAC.String()
-		}
-		key := pair
-		if key.MAC.IsZero() {
-			key.MAC = p.MAC
-		}
-		if seen[key] {
-			return neutrino.Errorf(neutrino.Invalid, "DuplicateAddressPairInRequest",
-				"Request contains duplicate address pair: mac_address %s ip_address %s.", mac, pair.IPAddress)
-		}
-		seen[key] = true
-	}
-	return nil
 }

@@ -24,10 +24,13 @@ type builder struct {
 	networks []view.Network  // by id
 	// dhcp is our DHCP port of each network that this host serves.
 	dhcp map[neutrino.ID]neutrino.Port
+	// claimed and foreigners are made when they are first needed: see foreignTo.
+	claimed    map[neutrino.ID][]claim
+	foreigners map[foreignKey]foreign
 }
 
 func newBuilder(v *view.Host, c Config) *builder {
-	b := &builder{view: v, config: c, state: host.NewState(), dhcp: map[neutrino.ID]neutrino.Port{}}
+	b := &builder{view: v, config: c, state: host.NewState(), dhcp: map[neutrino.ID]neutrino.Port{}, foreigners: map[foreignKey]foreign{}}
 	for _, id := range slices.Sorted(maps.Keys(v.Networks)) {
 		b.networks = append(b.networks, v.Networks[id])
 	}

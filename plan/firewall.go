@@ -159,7 +159,7 @@ func (f *filter) port(p neutrino.Port, family int) {
 		t.chain(c.In(p.ID), f.inIPv6(p)...)
 		t.chain(c.Out(p.ID), f.outIPv6(p)...)
 	}
-	t.chain(c.Spoof(p.ID), spoofPairs(p, family)...)
+	t.chain(c.Spoof(p.ID), f.spoofPairs(p, family)...)
 }
 
 // stateless reports whether all of the port's groups are: its packets are not
@@ -240,13 +240,17 @@ func (f *filter) outIPv6(p neutrino.Port) []string {
 }
 
 // spoofPairs are the senders a port may be: allowed pairs first, then its own.
-func spoofPairs(p neutrino.Port, family int) []string {
+// Before them ends what a pair covers and another project's port has.
+func (f *filter) spoofPairs(p neutrino.Port, family int) []string {
 	var rules []string
+	if set := f.exclusion(p, family); set != "" {
+		rules = append(rules, "-m set --match-set "+set+" src -j DROP")
+	}
 	linkLocal := map[neutrino.MAC]bool{}
 	add := func(match string, mac neutrino.MAC) {
 		rules = append(rules, strings.TrimSpace(match+" -m mac --mac-source "+strings.ToUpper(mac.String())+" -j RETURN"))
 	}
-	for _, s := range sources(p) {
+	for _, s := range f.sources(p) {
 		if familyOf(s.prefix.Addr()) != family {
 			continue
 		}

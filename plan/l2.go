@@ -64,6 +64,8 @@ func (b *builder) wire(p neutrino.Port, dead bool) {
 	b.state.VIFs[string(p.ID)] = vif
 	if p.PortSecurityEnabled && !trusted(p) {
 		b.spoofGuard(p, why)
+	} else {
+		b.strangerGuard(p, why)
 	}
 }
 
@@ -86,31 +88,17 @@ type source struct {
 	mac    neutrino.MAC
 }
 
-// sources are a port's allowed address pairs, then its fixed IPs.
-func sources(p neutrino.Port) []source {
-	var out []source
-	for _, pair := range p.AllowedAddressPairs {
-		mac := pair.MAC
-		if mac.IsZero() {
-			mac = p.MAC
-		}
-		out = append(out, source{pair.IPAddress.Masked(), mac})
-	}
-	for _, f := range p.FixedIPs {
-		out = append(out, source{netip.PrefixFrom(f.IPAddress, f.IPAddress.BitLen()), p.MAC})
-	}
-	return out
-}
-
 // spoofGuard stops what iptables on the firewall bridge does not see: ARP and
 // neighbour advertisements for addresses of others, and foreign source MACs in
 // frames of any kind. A pair that allows every address lifts the guard of its
-// family (dataplane.md section 2.1).
+// family (dataplane.md section 2.1), but for the addresses of other projects'
+// ports.
 func (b *builder) spoofGuard(p neutrino.Port, why host.Why) {
 	w, in := b.flows(b.config.IntegrationBridge, why), "in_port="+names.QVO(p.ID)
 	anyIPv4, anyIPv6 := false, false
 	macs := map[neutrino.MAC]bool{p.MAC: true}
-	for _, s := range sources(p) {
+	all := b.sources(p)
+	for _, s := range all {
 		macs[s.mac] = true
 		if s.prefix.Bits() == 0 {
 			anyIPv4, anyIPv6 = anyIPv4 || s.prefix.Addr().Is4(), anyIPv6 || s.prefix.Addr().Is6()
@@ -119,6 +107,9 @@ func (b *builder) spoofGuard(p neutrino.Port, why host.Why) {
 	// A tagged frame passes the firewall bridge unseen by iptables, and Open
 	// vSwitch takes a priority tag off at an access port.
 	w.add(pipeline.LocalSwitching, 11, in+",vlan_tci=0x1000/0x1000", "drop")
+	for _, ip := range b.excluded(p) {
+		w.denyAddress(in, ip)
+	}
 	w.add(pipeline.LocalSwitching, 9, in, goTo(pipeline.MACSpoof))
 	if !anyIPv4 {
 		w.add(pipeline.LocalSwitching, 10, "arp,"+in, goTo(pipeline.ARPSpoof))
@@ -126,7 +117,7 @@ func (b *builder) spoofGuard(p neutrino.Port, why host.Why) {
 	if !anyIPv6 {
 		w.add(pipeline.LocalSwitching, 10, "icmp6,"+in+",icmp_type=136", goTo(pipeline.ARPSpoof))
 	}
-	for _, s := range sources(p) {
+	for _, s := range all {
 		if s.prefix.Addr().Is4() && !anyIPv4 {
 			w.add(pipeline.ARPSpoof, 2, fmt.Sprintf("arp,%s,arp_spa=%s,arp_sha=%s", in, bare(s.prefix), s.mac), goTo(pipeline.MACSpoof))
 		} else if s.prefix.Addr().Is6() && !anyIPv6 {

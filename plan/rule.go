@@ -173,7 +173,7 @@ func (f *filter) zone(p neutrino.Port) {
 		}
 	}
 	var own []string
-	for _, s := range sources(p) {
+	for _, s := range f.sources(p) {
 		own = append(own, bare(s.prefix))
 	}
 	slices.Sort(lines)

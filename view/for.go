@@ -97,7 +97,7 @@ func addNeighbours(h *Host, s *store.Snapshot, described map[neutrino.ID]bool) {
 			}
 			nb := neighbour(p)
 			if described[id] {
-				nb.DeviceID, nb.ProjectID, nb.Name, nb.Profile = p.DeviceID, p.ProjectID, p.Name, p.Profile
+				nb.DeviceID, nb.Name, nb.Profile = p.DeviceID, p.Name, p.Profile
 			}
 			if at != "" {
 				nb.TunnelIP = tunnelIP(s, tunnels, at)
@@ -311,6 +311,6 @@ func neighbour(p *neutrino.Port) Neighbour {
 	return Neighbour{
 		ID: p.ID, NetworkID: p.NetworkID, MAC: p.MAC, FixedIPs: p.FixedIPs,
 		AllowedAddressPairs: p.AllowedAddressPairs, DeviceOwner: p.DeviceOwner,
-		ExtraDHCPOpts: p.ExtraDHCPOpts, DNSName: p.DNSName, DNSDomain: p.DNSDomain, Host: boundTo(p),
+		ExtraDHCPOpts: p.ExtraDHCPOpts, DNSName: p.DNSName, DNSDomain: p.DNSDomain, ProjectID: p.ProjectID, Host: boundTo(p),
 	}
 }

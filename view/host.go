@@ -64,13 +64,14 @@ type Neighbour struct {
 	ExtraDHCPOpts       []neutrino.DHCPOption  `json:"extra_dhcp_opts"`
 	DNSName             string                 `json:"dns_name,omitempty"`
 	DNSDomain           string                 `json:"dns_domain,omitempty"`
-	// DeviceID, ProjectID, Name and Profile are what the metadata service says of
-	// the instance; they are set where this host runs a router or the DHCP server
-	// of the network.
-	DeviceID  string          `json:"device_id,omitempty"`
-	ProjectID string          `json:"project_id,omitempty"`
-	Name      string          `json:"name,omitempty"`
-	Profile   neutrino.Opaque `json:"profile,omitempty"`
+	// ProjectID is whose port it is: no other project's port sends by its addresses.
+	ProjectID string `json:"project_id,omitempty"`
+	// DeviceID, Name and Profile are what the metadata service says of the
+	// instance; they are set where this host runs a router or the DHCP server of
+	// the network.
+	DeviceID string          `json:"device_id,omitempty"`
+	Name     string          `json:"name,omitempty"`
+	Profile  neutrino.Opaque `json:"profile,omitempty"`
 	// Host is where it is bound, "" for nowhere; TunnelIP is that host's tunnel
 	// endpoint, the zero Addr when unknown.
 	Host     string     `json:"host"`

@@ -208,3 +208,9 @@ func ChainKey(port neutrino.ID) string { return cut(string(port), chainID) }
 func Set(family neutrino.EtherType, group neutrino.ID) string {
 	return cut("N"+string(family)+string(group), setName)
 }
+
+// Excluded is the ipset with the addresses that a port's pairs cover and that
+// are other projects'. No group's id begins with an x.
+func Excluded(family neutrino.EtherType, port neutrino.ID) string {
+	return cut("N"+string(family)+"x"+string(port), setName)
+}
