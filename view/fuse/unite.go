@@ -33,22 +33,21 @@ type union struct {
 func unite(old *view.Host, in Input, held []view.Key) *union {
 	next := in.Next
 	u := &union{old: old, in: in, taken: map[string]view.Key{}}
-	u.out = &view.Host{
-		Name:           next.Name,
-		Networks:       keep(u, view.KindNetwork, old.Networks, next.Networks),
-		Subnets:        keep(u, view.KindSubnet, old.Subnets, next.Subnets),
-		Ports:          keep(u, view.KindPort, old.Ports, next.Ports),
-		Standby:        keep(u, view.KindStandby, old.Standby, next.Standby),
-		Neighbours:     keep(u, view.KindNeighbour, old.Neighbours, next.Neighbours),
-		Groups:         keep(u, view.KindGroup, old.Groups, next.Groups),
-		Rules:          keep(u, view.KindRule, old.Rules, next.Rules),
-		Members:        keep(u, view.KindMembers, old.Members, next.Members),
-		Routers:        keep(u, view.KindRouter, old.Routers, next.Routers),
-		FloatingIPs:    keep(u, view.KindFloatingIP, old.FloatingIPs, next.FloatingIPs),
-		Forwardings:    keep(u, view.KindForwarding, old.Forwardings, next.Forwardings),
-		MeteringLabels: keep(u, view.KindMeteringLabel, old.MeteringLabels, next.MeteringLabels),
-		MeteringRules:  keep(u, view.KindMeteringRule, old.MeteringRules, next.MeteringRules),
-	}
+	out := *next
+	out.Networks = keep(u, view.KindNetwork, old.Networks, next.Networks)
+	out.Subnets = keep(u, view.KindSubnet, old.Subnets, next.Subnets)
+	out.Ports = keep(u, view.KindPort, old.Ports, next.Ports)
+	out.Standby = keep(u, view.KindStandby, old.Standby, next.Standby)
+	out.Neighbours = keep(u, view.KindNeighbour, old.Neighbours, next.Neighbours)
+	out.Groups = keep(u, view.KindGroup, old.Groups, next.Groups)
+	out.Rules = keep(u, view.KindRule, old.Rules, next.Rules)
+	out.Members = keep(u, view.KindMembers, old.Members, next.Members)
+	out.Routers = keep(u, view.KindRouter, old.Routers, next.Routers)
+	out.FloatingIPs = keep(u, view.KindFloatingIP, old.FloatingIPs, next.FloatingIPs)
+	out.Forwardings = keep(u, view.KindForwarding, old.Forwardings, next.Forwardings)
+	out.MeteringLabels = keep(u, view.KindMeteringLabel, old.MeteringLabels, next.MeteringLabels)
+	out.MeteringRules = keep(u, view.KindMeteringRule, old.MeteringRules, next.MeteringRules)
+	u.out = &out
 	u.members()
 	u.elsewhere()
 	for _, k := range held {
