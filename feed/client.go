@@ -27,10 +27,16 @@ type ClientConfig struct {
 	Server       string   // "unix:/path" or "address:port"
 	Exposure     Exposure // which addresses Server may have
 	Registration neutrino.Registration
-	Machine      string        // identity of the state directory; "" never replaces a connection of before
-	Version      string        // of the program
-	File         string        // where the last complete view is kept; "" for nowhere
-	Heartbeat    time.Duration // 0 for neutrino.AgentReportTime
+	Machine      string // identity of the state directory; "" never replaces a connection of before
+	Version      string // of the program
+	File         string // where the last complete view is kept; "" for nowhere
+	// Accepts is set when whoever takes the views says which one is in force
+	// ([Client.Accept]): the file then has that one, and not what came last.
+	Accepts bool
+	// Views is how many earlier views are kept beside the file, 0 for
+	// [DefaultViews], below 0 for none.
+	Views     int
+	Heartbeat time.Duration // 0 for neutrino.AgentReportTime
 }
 
 // View is a complete view as the client hands it over. It must not be changed.
@@ -43,6 +49,8 @@ type View struct {
 	// Stored is set when the view is from the host's own disk, because no
 	// server has answered since the start.
 	Stored bool
+
+	of holding // what it is made of
 }
 
 // ClientState is how a client is connected.
@@ -65,7 +73,7 @@ type Client struct {
 	config  ClientConfig
 	changed chan struct{} // capacity 1: Latest is new
 	outbox  chan struct{} // capacity 1: report is new
-	unsaved chan struct{} // capacity 1: held is newer than the file
+	unsaved chan struct{} // capacity 1: accepted is newer than the file
 	lost    chan struct{} // capacity 1: the connection ended, so the file matters now
 
 	mu     sync.Mutex
@@ -73,6 +81,9 @@ type Client struct {
 	latest View    // what was handed over; Host nil for none
 	state  ClientState
 	report *neutrino.Report
+
+	accepted  kept // what is in force, possibly from disk
+	questions questions
 }
 
 // holding is a complete view in both its forms. It is replaced, never changed.
@@ -95,7 +106,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 	}
 	return &Client{
 		config: c, changed: make(chan struct{}, 1), outbox: make(chan struct{}, 1), unsaved: make(chan struct{}, 1),
-		lost: make(chan struct{}, 1),
+		lost: make(chan struct{}, 1), questions: questions{box: make(chan struct{}, 1)},
 		held: holding{host: view.New(c.Registration.Host)},
 	}, nil
 }
@@ -174,21 +185,6 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
-// loadStored reads the last view from disk. A file that cannot be read or is
-// damaged is said and does not count.
-func (c *Client) loadStored(ctx context.Context) {
-	h, err := load(ctx, c.config.File, c.config.Registration.Host)
-	if err != nil {
-		slog.Error("feed: stored view not used", "err", err)
-		return
-	}
-	if h.revision > 0 {
-		c.mu.Lock()
-		c.held = h
-		c.mu.Unlock()
-	}
-}
-
 // offerStored hands the view of the disk over, unless there is a better one.
 func (c *Client) offerStored() {
 	c.mu.Lock()
@@ -197,7 +193,7 @@ func (c *Client) offerStored() {
 		return
 	}
 	slog.Info("feed: no server yet, using the stored view", "revision", c.held.revision)
-	c.latest = View{Host: c.held.host, Revision: c.held.revision, Stored: true}
+	c.latest = View{Host: c.held.host, Revision: c.held.revision, Stored: true, of: c.held}
 	signal(c.changed)
 }
 
@@ -284,6 +280,9 @@ func (c *Client) send(ctx context.Context, stream feedpb.Feed_FollowClient, open
 	case <-opened:
 	}
 	signal(c.outbox)
+	c.askAnew()
+	repeat := time.NewTicker(askAgain)
+	defer repeat.Stop()
 	beat := time.NewTicker(c.config.Heartbeat)
 	defer beat.Stop()
 	for {
@@ -291,6 +290,10 @@ func (c *Client) send(ctx context.Context, stream feedpb.Feed_FollowClient, open
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-c.questions.box:
+			m = c.question()
+		case <-repeat.C:
+			c.repeatQuestion()
 		case <-beat.C:
 			m = &feedpb.AgentMessage{Body: &feedpb.AgentMessage_Heartbeat{Heartbeat: &feedpb.Heartbeat{}}}
 		case <-c.outbox:

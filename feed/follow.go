@@ -16,11 +16,12 @@ import (
 // follower is the server's end of one stream.
 type follower struct {
 	*Server
-	stream feedpb.Feed_FollowServer
-	rec    *record
-	ses    *session
-	log    *slog.Logger
-	met    bool // the agent knows who we are; send's own
+	stream  feedpb.Feed_FollowServer
+	rec     *record
+	ses     *session
+	log     *slog.Logger
+	met     bool // the agent knows who we are; send's own
+	unknown bool // the last answer left rows out, and that is logged; send's own
 }
 
 // send brings the agent to the present view and then keeps it there. Changes
@@ -40,6 +41,11 @@ func (f *follower) send(ctx context.Context) error {
 			return ctx.Err()
 		case <-f.ses.replaced:
 			return status.Errorf(codes.Aborted, "the machine of host %s has connected anew", f.rec.host)
+		case <-f.ses.asked:
+			if err := f.answer(ctx); err != nil {
+				return err
+			}
+			continue
 		case <-f.ses.dirty:
 		}
 		snap := f.db.Snapshot()
@@ -105,6 +111,9 @@ func (f *follower) receive() error {
 			f.ses.report, f.ses.fresh = fromReport(f.rec.host, body.Report), true
 		case *feedpb.AgentMessage_Heartbeat:
 			f.ses.beat = true
+		case *feedpb.AgentMessage_Question:
+			f.ses.question = body.Question
+			signal(f.ses.asked)
 		}
 		f.ses.mu.Unlock()
 		signal(f.ses.heard)

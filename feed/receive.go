@@ -75,6 +75,10 @@ func (c *Client) receive(stream feedpb.Feed_FollowClient, opened chan<- struct{}
 		if err != nil {
 			return err
 		}
+		if a := m.GetAnswer(); a != nil {
+			c.answered(a)
+			continue
+		}
 		st.add(m)
 		if !m.GetComplete() {
 			continue
@@ -120,11 +124,14 @@ func (c *Client) meet(m *feedpb.View) {
 func (c *Client) accept(h holding, causes []string) {
 	c.mu.Lock()
 	c.held = h
-	c.latest = View{Host: h.host, Revision: h.revision, Causes: append(c.latest.Causes, causes...)}
+	c.latest = View{Host: h.host, Revision: h.revision, Causes: append(c.latest.Causes, causes...), of: h}
 	c.state = ClientState{Connected: true, Version: c.state.Version, Lacks: c.state.Lacks}
+	if !c.config.Accepts {
+		c.accepted = kept{holding: h}
+		signal(c.unsaved)
+	}
 	c.mu.Unlock()
 	signal(c.changed)
-	signal(c.unsaved)
 }
 
 // forget makes the next hello ask for everything. What was handed over stays.

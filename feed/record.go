@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"neutrino"
+	"neutrino/feed/feedpb"
 	"neutrino/view"
 )
 
@@ -32,15 +33,18 @@ type session struct {
 	dirty    chan struct{} // capacity 1: the view may have changed
 	replaced chan struct{} // closed when a newer stream of the machine took the host over
 	heard    chan struct{} // capacity 1: report or beat is new
+	asked    chan struct{} // capacity 1: question is new
 
 	mu     sync.Mutex
 	report *neutrino.Report // the last one
 	fresh  bool             // report has not been handled yet
 	beat   bool             // a heartbeat has not been handled yet
+
+	question *feedpb.Question // the last one, nil when it has been answered
 }
 
 func newSession(h *hello) *session {
-	return &session{hello: h, dirty: make(chan struct{}, 1), replaced: make(chan struct{}), heard: make(chan struct{}, 1)}
+	return &session{hello: h, dirty: make(chan struct{}, 1), replaced: make(chan struct{}), heard: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 }
 
 func signal(c chan struct{}) {

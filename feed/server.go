@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"neutrino"
+	"neutrino/feed/departure"
 	"neutrino/feed/feedpb"
 	"neutrino/store"
 	"neutrino/view"
@@ -46,6 +47,7 @@ type Server struct {
 	handlers Handlers
 	door     *reception
 	refusals refusals
+	departed *departure.Log
 	mu       sync.Mutex
 	hosts    map[string]*record
 	opening  map[string]*opening // by host
@@ -56,7 +58,7 @@ func NewServer(db *store.DB, h Handlers) *Server {
 	if h.BeatInterval == 0 {
 		h.BeatInterval = neutrino.AgentReportTime
 	}
-	return &Server{db: db, handlers: h, door: newReception(), hosts: map[string]*record{}, opening: map[string]*opening{}}
+	return &Server{db: db, handlers: h, departed: departure.NewLog(db), door: newReception(), hosts: map[string]*record{}, opening: map[string]*opening{}}
 }
 
 // How dead connections are found. A unix socket says so by itself; this is
@@ -93,6 +95,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 func (s *Server) watch(ctx context.Context) error {
 	for {
 		from := s.db.Snapshot().Revision() + 1
+		s.departed.Restart(from)
 		// What happened before the watch began is found by looking.
 		s.wakeAll()
 		err := s.follow(ctx, from)
@@ -112,6 +115,7 @@ func (s *Server) follow(ctx context.Context, from store.Revision) error {
 		if err != nil {
 			return err
 		}
+		s.departed.Note(b)
 		s.wake(view.Touched(s.db.Snapshot(), b.Changes), b.Cause)
 	}
 	return ctx.Err()

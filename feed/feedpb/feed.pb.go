@@ -31,6 +31,7 @@ type AgentMessage struct {
 	//	*AgentMessage_Hello
 	//	*AgentMessage_Report
 	//	*AgentMessage_Heartbeat
+	//	*AgentMessage_Question
 	Body          isAgentMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -100,6 +101,15 @@ func (x *AgentMessage) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *AgentMessage) GetQuestion() *Question {
+	if x != nil {
+		if x, ok := x.Body.(*AgentMessage_Question); ok {
+			return x.Question
+		}
+	}
+	return nil
+}
+
 type isAgentMessage_Body interface {
 	isAgentMessage_Body()
 }
@@ -116,11 +126,17 @@ type AgentMessage_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,3,opt,name=heartbeat,proto3,oneof"`
 }
 
+type AgentMessage_Question struct {
+	Question *Question `protobuf:"bytes,4,opt,name=question,proto3,oneof"`
+}
+
 func (*AgentMessage_Hello) isAgentMessage_Body() {}
 
 func (*AgentMessage_Report) isAgentMessage_Body() {}
 
 func (*AgentMessage_Heartbeat) isAgentMessage_Body() {}
+
+func (*AgentMessage_Question) isAgentMessage_Body() {}
 
 // Hello is the first message of a stream.
 type Hello struct {
@@ -505,6 +521,175 @@ func (x *Pending) GetKind() string {
 	return ""
 }
 
+// Question asks which of the rows that the host has and its view lacks are gone
+// because somebody asked for that.
+type Question struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        int64                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Rows          []*Key                 `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Question) Reset() {
+	*x = Question{}
+	mi := &file_feed_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Question) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Question) ProtoMessage() {}
+
+func (x *Question) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Question.ProtoReflect.Descriptor instead.
+func (*Question) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Question) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Question) GetRows() []*Key {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+// Answer has the rows of the question that are gone for good. Of the others
+// nothing is known.
+type Answer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        int64                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Gone          []*Gone                `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_feed_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Answer) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Answer) GetGone() []*Gone {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+type Gone struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Id    string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The request, or the host that has the object now.
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gone) Reset() {
+	*x = Gone{}
+	mi := &file_feed_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gone) ProtoMessage() {}
+
+func (x *Gone) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gone.ProtoReflect.Descriptor instead.
+func (*Gone) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Gone) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Gone) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Gone) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 // View is a piece of a change of the view. The pieces up to and with the next
 // complete one are one change: the receiver uses them together or not at all.
 type View struct {
@@ -527,16 +712,16 @@ type View struct {
 	// with the first complete mark of a stream only.
 	Version string  `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	Kinds   []*Kind `protobuf:"bytes,10,rep,name=kinds,proto3" json:"kinds,omitempty"`
-	// The drops of this change that a person or a confirmed intent asked for; with
-	// the complete mark only.
-	Confirmed     []*Key `protobuf:"bytes,11,rep,name=confirmed,proto3" json:"confirmed,omitempty"`
+	// The answer to the agent's last question; in a piece of its own, which is no
+	// part of a change.
+	Answer        *Answer `protobuf:"bytes,11,opt,name=answer,proto3" json:"answer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_feed_proto_msgTypes[7]
+	mi := &file_feed_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +733,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[7]
+	mi := &file_feed_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +746,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{7}
+	return file_feed_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *View) GetFull() bool {
@@ -634,9 +819,9 @@ func (x *View) GetKinds() []*Kind {
 	return nil
 }
 
-func (x *View) GetConfirmed() []*Key {
+func (x *View) GetAnswer() *Answer {
 	if x != nil {
-		return x.Confirmed
+		return x.Answer
 	}
 	return nil
 }
@@ -656,7 +841,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_feed_proto_msgTypes[8]
+	mi := &file_feed_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +853,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[8]
+	mi := &file_feed_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +866,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{8}
+	return file_feed_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Row) GetKind() string {
@@ -722,7 +907,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_feed_proto_msgTypes[9]
+	mi := &file_feed_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +919,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[9]
+	mi := &file_feed_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +932,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{9}
+	return file_feed_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Key) GetKind() string {
@@ -769,11 +954,12 @@ var File_feed_proto protoreflect.FileDescriptor
 const file_feed_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"feed.proto\x12\x10neutrino.feed.v1\"\xb8\x01\n" +
+	"feed.proto\x12\x10neutrino.feed.v1\"\xf2\x01\n" +
 	"\fAgentMessage\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.neutrino.feed.v1.HelloH\x00R\x05hello\x122\n" +
 	"\x06report\x18\x02 \x01(\v2\x18.neutrino.feed.v1.ReportH\x00R\x06report\x12;\n" +
-	"\theartbeat\x18\x03 \x01(\v2\x1b.neutrino.feed.v1.HeartbeatH\x00R\theartbeatB\x06\n" +
+	"\theartbeat\x18\x03 \x01(\v2\x1b.neutrino.feed.v1.HeartbeatH\x00R\theartbeat\x128\n" +
+	"\bquestion\x18\x04 \x01(\v2\x1a.neutrino.feed.v1.QuestionH\x00R\bquestionB\x06\n" +
 	"\x04body\"\x83\x02\n" +
 	"\x05Hello\x12\"\n" +
 	"\fregistration\x18\x01 \x01(\fR\fregistration\x12\x1a\n" +
@@ -800,7 +986,17 @@ const file_feed_proto_rawDesc = "" +
 	"\aPending\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\"\x81\x03\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\"M\n" +
+	"\bQuestion\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x12)\n" +
+	"\x04rows\x18\x02 \x03(\v2\x15.neutrino.feed.v1.KeyR\x04rows\"L\n" +
+	"\x06Answer\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x12*\n" +
+	"\x04gone\x18\x02 \x03(\v2\x16.neutrino.feed.v1.GoneR\x04gone\"<\n" +
+	"\x04Gone\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"\xfe\x02\n" +
 	"\x04View\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12)\n" +
 	"\x04puts\x18\x02 \x03(\v2\x15.neutrino.feed.v1.RowR\x04puts\x12+\n" +
@@ -812,8 +1008,8 @@ const file_feed_proto_rawDesc = "" +
 	"\x04life\x18\b \x01(\v2\x16.neutrino.feed.v1.LifeR\x04life\x12\x18\n" +
 	"\aversion\x18\t \x01(\tR\aversion\x12,\n" +
 	"\x05kinds\x18\n" +
-	" \x03(\v2\x16.neutrino.feed.v1.KindR\x05kinds\x123\n" +
-	"\tconfirmed\x18\v \x03(\v2\x15.neutrino.feed.v1.KeyR\tconfirmed\"]\n" +
+	" \x03(\v2\x16.neutrino.feed.v1.KindR\x05kinds\x120\n" +
+	"\x06answer\x18\v \x01(\v2\x18.neutrino.feed.v1.AnswerR\x06answer\"]\n" +
 	"\x03Row\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
@@ -837,7 +1033,7 @@ func file_feed_proto_rawDescGZIP() []byte {
 	return file_feed_proto_rawDescData
 }
 
-var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_feed_proto_goTypes = []any{
 	(*AgentMessage)(nil), // 0: neutrino.feed.v1.AgentMessage
 	(*Hello)(nil),        // 1: neutrino.feed.v1.Hello
@@ -846,30 +1042,36 @@ var file_feed_proto_goTypes = []any{
 	(*Heartbeat)(nil),    // 4: neutrino.feed.v1.Heartbeat
 	(*Report)(nil),       // 5: neutrino.feed.v1.Report
 	(*Pending)(nil),      // 6: neutrino.feed.v1.Pending
-	(*View)(nil),         // 7: neutrino.feed.v1.View
-	(*Row)(nil),          // 8: neutrino.feed.v1.Row
-	(*Key)(nil),          // 9: neutrino.feed.v1.Key
+	(*Question)(nil),     // 7: neutrino.feed.v1.Question
+	(*Answer)(nil),       // 8: neutrino.feed.v1.Answer
+	(*Gone)(nil),         // 9: neutrino.feed.v1.Gone
+	(*View)(nil),         // 10: neutrino.feed.v1.View
+	(*Row)(nil),          // 11: neutrino.feed.v1.Row
+	(*Key)(nil),          // 12: neutrino.feed.v1.Key
 }
 var file_feed_proto_depIdxs = []int32{
 	1,  // 0: neutrino.feed.v1.AgentMessage.hello:type_name -> neutrino.feed.v1.Hello
 	5,  // 1: neutrino.feed.v1.AgentMessage.report:type_name -> neutrino.feed.v1.Report
 	4,  // 2: neutrino.feed.v1.AgentMessage.heartbeat:type_name -> neutrino.feed.v1.Heartbeat
-	2,  // 3: neutrino.feed.v1.Hello.life:type_name -> neutrino.feed.v1.Life
-	3,  // 4: neutrino.feed.v1.Hello.kinds:type_name -> neutrino.feed.v1.Kind
-	2,  // 5: neutrino.feed.v1.Life.past:type_name -> neutrino.feed.v1.Life
-	6,  // 6: neutrino.feed.v1.Report.pending:type_name -> neutrino.feed.v1.Pending
-	8,  // 7: neutrino.feed.v1.View.puts:type_name -> neutrino.feed.v1.Row
-	9,  // 8: neutrino.feed.v1.View.drops:type_name -> neutrino.feed.v1.Key
-	2,  // 9: neutrino.feed.v1.View.life:type_name -> neutrino.feed.v1.Life
-	3,  // 10: neutrino.feed.v1.View.kinds:type_name -> neutrino.feed.v1.Kind
-	9,  // 11: neutrino.feed.v1.View.confirmed:type_name -> neutrino.feed.v1.Key
-	0,  // 12: neutrino.feed.v1.Feed.Follow:input_type -> neutrino.feed.v1.AgentMessage
-	7,  // 13: neutrino.feed.v1.Feed.Follow:output_type -> neutrino.feed.v1.View
-	13, // [13:14] is the sub-list for method output_type
-	12, // [12:13] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	7,  // 3: neutrino.feed.v1.AgentMessage.question:type_name -> neutrino.feed.v1.Question
+	2,  // 4: neutrino.feed.v1.Hello.life:type_name -> neutrino.feed.v1.Life
+	3,  // 5: neutrino.feed.v1.Hello.kinds:type_name -> neutrino.feed.v1.Kind
+	2,  // 6: neutrino.feed.v1.Life.past:type_name -> neutrino.feed.v1.Life
+	6,  // 7: neutrino.feed.v1.Report.pending:type_name -> neutrino.feed.v1.Pending
+	12, // 8: neutrino.feed.v1.Question.rows:type_name -> neutrino.feed.v1.Key
+	9,  // 9: neutrino.feed.v1.Answer.gone:type_name -> neutrino.feed.v1.Gone
+	11, // 10: neutrino.feed.v1.View.puts:type_name -> neutrino.feed.v1.Row
+	12, // 11: neutrino.feed.v1.View.drops:type_name -> neutrino.feed.v1.Key
+	2,  // 12: neutrino.feed.v1.View.life:type_name -> neutrino.feed.v1.Life
+	3,  // 13: neutrino.feed.v1.View.kinds:type_name -> neutrino.feed.v1.Kind
+	8,  // 14: neutrino.feed.v1.View.answer:type_name -> neutrino.feed.v1.Answer
+	0,  // 15: neutrino.feed.v1.Feed.Follow:input_type -> neutrino.feed.v1.AgentMessage
+	10, // 16: neutrino.feed.v1.Feed.Follow:output_type -> neutrino.feed.v1.View
+	16, // [16:17] is the sub-list for method output_type
+	15, // [15:16] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_feed_proto_init() }
@@ -881,6 +1083,7 @@ func file_feed_proto_init() {
 		(*AgentMessage_Hello)(nil),
 		(*AgentMessage_Report)(nil),
 		(*AgentMessage_Heartbeat)(nil),
+		(*AgentMessage_Question)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -888,7 +1091,7 @@ func file_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_proto_rawDesc), len(file_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
