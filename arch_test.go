@@ -107,7 +107,7 @@ var imports = map[string]struct {
 	"cli/clouds":          {nil, "reading files knows no station"},
 	"cli/manners":         {nil, "options that change nothing know nothing"},
 	"cli/spell":           {nil, "letters know no station"},
-	"agent":               {[]string{".", "feed", "view", "plan", "plan/names", "metadata", "reconcile", "host", "host/*"}, "the loop knows no feature"},
+	"agent":               {[]string{".", "feed", "view", "view/fuse", "plan", "plan/names", "metadata", "reconcile", "host", "host/*"}, "the loop knows no feature"},
 	"conformance":         {[]string{".", "lab", "host/inside"}, "real clients see the program from outside, over the wire"},
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,6 +19,7 @@ import (
 	"neutrino/plan"
 	"neutrino/reconcile"
 	"neutrino/view"
+	"neutrino/view/fuse"
 )
 
 // Config is the agent's own configuration.
@@ -28,6 +30,8 @@ type Config struct {
 	Audit    time.Duration
 	RetryMin time.Duration
 	RetryMax time.Duration
+	// Fuse says when a view that ends much of what serves is held; zero for never.
+	Fuse fuse.Settings
 }
 
 // The times that a zero in [Config] stands for.
@@ -50,6 +54,15 @@ type Source interface {
 	Run(ctx context.Context) error
 	Changed() <-chan struct{}
 	Latest() (feed.View, bool)
+	// Accept says which view is acted on, and what is in force with it since when
+	// rows of before are held.
+	Accept(v feed.View, inForce *view.Host, since time.Time)
+	// InForce is what was accepted last, also before a restart.
+	InForce() (inForce *view.Host, since time.Time)
+	// Ask has the server asked which rows are gone because somebody asked for that,
+	// and Answer is what it said, and whether it did so about all.
+	Ask(keys []view.Key)
+	Answer() (gone map[view.Key]string, all bool)
 	Report(r neutrino.Report)
 	State() feed.ClientState
 }
@@ -94,6 +107,7 @@ type Agent struct {
 	tracker tracker
 
 	// The loop's own.
+	guard    guard
 	planned  *view.Host
 	state    *host.State
 	reported *neutrino.Report
@@ -256,15 +270,15 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	}
 	start := time.Now()
 	age := samePlan
-	if a.planned != v.Host {
+	if inForce := a.inForce(v, start); a.planned != inForce {
 		age = newPlan
-		a.planned, a.state = v.Host, plan.Host(v.Host, a.config.Plan)
+		a.planned, a.state = inForce, plan.Host(inForce, a.config.Plan)
 		for _, s := range a.deps.Surfaces {
 			if e, ok := s.(expecter); ok {
 				e.Expect(a.state)
 			}
 			if e, ok := s.(viewer); ok {
-				e.View(v.Host)
+				e.View(a.planned)
 			}
 		}
 	}
@@ -286,7 +300,7 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	if age == samePlan {
 		a.tracker.repair(a.lastEnd, res.Writes)
 	}
-	changed = a.tracker.update(start, trouble(a.state, res, a.findings()), age)
+	changed = a.tracker.update(start, slices.Concat(trouble(a.state, res, a.findings()), a.guard.trouble()), age)
 	a.report(v.Revision)
 	a.shared.update(a, v, res)
 	return changed, a.tracker.open()

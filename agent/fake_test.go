@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,38 @@ type source struct {
 	state   feed.ClientState
 	reports []neutrino.Report
 	changed chan struct{}
+
+	inForce *view.Host
+	since   time.Time
+	asked   []view.Key
+	gone    map[view.Key]string
+	all     bool
+}
+
+func (s *source) Accept(_ feed.View, inForce *view.Host, since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inForce, s.since = inForce, since
+}
+
+func (s *source) InForce() (*view.Host, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inForce, s.since
+}
+
+func (s *source) Ask(keys []view.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.asked, keys) {
+		s.asked, s.gone, s.all = keys, nil, false
+	}
+}
+
+func (s *source) Answer() (map[view.Key]string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone, s.all
 }
 
 func newSource() *source {

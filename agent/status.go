@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,8 @@ type Status struct {
 	Errors  []Trouble `json:"errors"`
 	// Noticed is wrong around objects that are as planned, and stay in use.
 	Noticed []Trouble `json:"noticed"`
+	// Fuse is what is in force although the view lacks it, absent for nothing.
+	Fuse *HeldStatus `json:"fuse,omitempty"`
 	// Repaired is what others changed and the agent put right, newest last, as
 	// far as it is remembered.
 	Repaired []Repair `json:"repaired"`
@@ -64,6 +67,7 @@ type shared struct {
 	status Status
 	view   *view.Host
 	state  *host.State
+	held   []view.Key // by the fuse
 }
 
 func (s *shared) update(a *Agent, v feed.View, res reconcile.Result) {
@@ -79,6 +83,7 @@ func (s *shared) update(a *Agent, v feed.View, res reconcile.Result) {
 	st.Pending = a.tracker.list(of(neutrino.Waiting))
 	st.Errors = a.tracker.list(of(neutrino.Failing))
 	st.Noticed = a.tracker.list(of(neutrino.Noticed))
+	st.Fuse, s.held = a.guard.status(), a.guard.held
 	st.Repaired = slices.Clone(a.tracker.repairs)
 	s.view, s.state = a.planned, a.state
 }
@@ -109,6 +114,7 @@ func (a *Agent) serveStatus(ctx context.Context, ln net.Listener) error {
 		// A caller that went away needs no answer.
 		_ = enc.Encode(st)
 	})
+	mux.HandleFunc("POST /release", a.release)
 	mux.HandleFunc("GET /view", a.text(func() string {
 		if a.shared.view == nil {
 			return ""
@@ -146,6 +152,9 @@ func (a *Agent) text(get func() string) http.HandlerFunc {
 
 const statusTimeout = 5 * time.Second
 
+// maxWords is how much of an answer's reason is read, in bytes.
+const maxWords = 1 << 10
+
 // ReadStatus asks the agent that answers on the socket.
 func ReadStatus(ctx context.Context, socket string) (Status, error) {
 	var st Status
@@ -177,14 +186,27 @@ func readText(ctx context.Context, socket, path string) (string, error) {
 	return string(b), nil
 }
 
+// Release gives up what the fuse of the agent holds. objects is how many that is,
+// as [Status] says: with another number nothing is released, and the error says so.
+func Release(ctx context.Context, socket string, objects int) error {
+	if _, err := ask(ctx, socket, http.MethodPost, fmt.Sprintf("/release?objects=%d", objects)); err != nil {
+		return fmt.Errorf("agent: release: %w", err)
+	}
+	return nil
+}
+
 func get(ctx context.Context, socket, path string) ([]byte, error) {
+	return ask(ctx, socket, http.MethodGet, path)
+}
+
+func ask(ctx context.Context, socket, method, path string) ([]byte, error) {
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	}}
 	defer tr.CloseIdleConnections()
 	c := &http.Client{Transport: tr, Timeout: statusTimeout}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +216,8 @@ func get(ctx context.Context, socket, path string) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("answered %s", resp.Status)
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, maxWords))
+		return nil, fmt.Errorf("answered %s: %s", resp.Status, strings.TrimSpace(string(why)))
 	}
 	return io.ReadAll(resp.Body)
 }

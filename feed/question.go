@@ -27,6 +27,7 @@ type questions struct {
 	open   bool  // it has no answer yet
 	all    bool  // every key was asked about and answered once
 	gone   map[view.Key]string
+	told   int // of gone, when all were answered last
 	box    chan struct{} // capacity 1: there is something to ask
 }
 
@@ -93,16 +94,15 @@ func (c *Client) answered(a *feedpb.Answer) {
 	for _, g := range a.GetGone() {
 		gone[view.Key{Kind: g.GetKind(), ID: g.GetId()}] = g.GetWhy()
 	}
-	news := len(gone) != len(q.gone)
 	q.gone = gone
 	if q.next += maxQuestion; q.next < len(q.keys) {
 		signal(q.box)
-	} else {
-		q.next, news, q.all = 0, news || !q.all, true
+		return
 	}
-	if news {
+	if news := !q.all || len(gone) != q.told; news {
 		signal(c.changed)
 	}
+	q.next, q.all, q.told = 0, true, len(gone)
 }
 
 // repeatQuestion asks again about what was not answered for good.

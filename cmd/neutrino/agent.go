@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -54,7 +53,7 @@ var agentOptions = []config.Option{
 }
 
 func agentCommand() *cobra.Command {
-	set := &config.Set{Options: slices.Concat(agentOptions, metadataOptions)}
+	set := &config.Set{Options: slices.Concat(agentOptions, fuseOptions, metadataOptions)}
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Make this host look as the API says",
@@ -69,7 +68,7 @@ func agentCommand() *cobra.Command {
 	}
 	set.Fixed = agentFixed()
 	set.Flags(cmd)
-	cmd.AddCommand(statusCommand(), renameCommand())
+	cmd.AddCommand(statusCommand(), releaseCommand(), viewsCommand(), renameCommand())
 	return cmd
 }
 
@@ -137,14 +136,14 @@ func runAgent(ctx context.Context, v *config.Values) error {
 	if err := os.MkdirAll(state, 0o755); err != nil {
 		return fmt.Errorf("[DEFAULT] state_path: %w", err)
 	}
-	file := filepath.Join(state, "view.json")
+	file := viewFile(state)
 	home, err := agent.Settle(ctx, state, reg.Host, feed.StoredHost(ctx, file))
 	if err != nil {
 		return err
 	}
 	client, err := feed.NewClient(feed.ClientConfig{
 		Server: v.String("neutrino", "feed_server"), Exposure: feedExposure(v), Registration: reg, File: file,
-		Machine: home.Machine, Version: programVersion(),
+		Accepts: true, Views: keptViews(v), Machine: home.Machine, Version: programVersion(),
 		Heartbeat: time.Duration(v.Int("agent", "report_interval")) * time.Second,
 	})
 	if err != nil {
@@ -161,6 +160,7 @@ func runAgent(ctx context.Context, v *config.Values) error {
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // only systemd wants to know
 	return agent.New(agent.Config{
 		Host: reg.Host, Plan: settings, Audit: time.Duration(v.Int("neutrino", "audit_interval")) * time.Second,
+		Fuse: fuseSettings(v),
 	}, agent.Deps{Source: client, Hands: hands, Surfaces: surfaces}).Run(ctx)
 }
 
@@ -289,6 +289,9 @@ func printStatus(w io.Writer, s agent.Status) {
 		fmt.Fprintf(w, "versions  the server (%s) knows what this agent (%s) does not; objects with it are refused here: %s\n",
 			s.ServerVersion, programVersion(), strings.Join(s.ServerKnows, ", "))
 	}
+	if s.Fuse != nil {
+		printHeld(w, s.Fuse, shownHeld)
+	}
 	for _, group := range []struct {
 		name string
 		list []agent.Trouble
@@ -319,7 +322,7 @@ func printStatus(w io.Writer, s agent.Status) {
 	for _, r := range s.Repaired {
 		fmt.Fprintf(w, "repaired  %s at %s: %d of %s that others had changed\n", r.Object, r.At.Format(time.DateTime), r.Items, r.Surface)
 	}
-	if len(s.Pending)+len(s.Errors)+len(s.Noticed) == 0 {
+	if len(s.Pending)+len(s.Errors)+len(s.Noticed) == 0 && s.Fuse == nil {
 		fmt.Fprintln(w, "everything is as wanted")
 	}
 }
