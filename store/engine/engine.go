@@ -50,6 +50,9 @@ var (
 	ErrNoLease     = errors.New("no such lease")
 	ErrUnavailable = errors.New("store is unavailable, nothing was written")
 	ErrInvalid     = errors.New("invalid transaction")
+	// ErrDamaged is what a store answers, whatever it is asked, once it has found
+	// that its file is not what it wrote.
+	ErrDamaged = errors.New("the store is damaged")
 )
 
 // LeaseID names a lease; 0 is no lease.

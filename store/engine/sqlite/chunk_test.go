@@ -91,7 +91,7 @@ func TestPlainChunksAreRead(t *testing.T) {
 	plain := func(key, value string) string {
 		return "\x00" + string(rune(len(key))) + key + string(rune(len(value))) + value
 	}
-	for _, s := range []string{ddl, `UPDATE meta SET value = 2 WHERE name = 'format'`} {
+	for _, s := range []string{ddl, `UPDATE meta SET value = 2 WHERE name = 'format'`, `INSERT INTO meta VALUES ('compacted', 0)`} {
 		if _, err := db.Exec(s); err != nil {
 			t.Fatal(err)
 		}

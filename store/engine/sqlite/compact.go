@@ -34,10 +34,7 @@ func (e *Engine) compact(w *writing) (int64, error) {
 	if err := w.forget(w.index.dead[:n]); err != nil {
 		return 0, fmt.Errorf("compact: %w", err)
 	}
-	if _, err := w.s.compacted.Exec(to); err != nil {
-		return 0, fmt.Errorf("compact: %w", err)
-	}
-	w.forgotten, w.dirty = n, true
+	w.head.compacted, w.forgotten, w.dirty = to, n, true
 	return to, nil
 }
 
@@ -61,10 +58,15 @@ func (w *writing) forget(changes []dead) error {
 
 // shrink writes what remains of a chunk.
 func (w *writing) shrink(chunk int64, without map[string]bool) error {
-	var old []byte
-	if err := w.s.chunk.QueryRow(chunk).Scan(&old); err != nil {
+	var sealed []byte
+	if err := w.s.chunk.QueryRow(chunk).Scan(&sealed); err != nil {
 		return fmt.Errorf("read chunk %d: %w", chunk, err)
 	}
+	old, sum, err := unseal(chunk, sealed)
+	if err != nil {
+		return err
+	}
+	w.head.digest -= sum
 	var left chunkWriter
 	if err := changesOf(old, func(_ int, c change) {
 		if !without[c.Key] {
@@ -73,11 +75,12 @@ func (w *writing) shrink(chunk int64, without map[string]bool) error {
 	}); err != nil {
 		return fmt.Errorf("chunk %d: %w", chunk, err)
 	}
-	var err error
 	if len(left.chunk) == 0 {
 		_, err = w.s.drop.Exec(chunk)
-	} else {
-		_, err = w.s.replace.Exec(left.chunk, chunk)
+		return err
 	}
+	sealed, sum = seal(chunk, left.chunk)
+	w.head.digest += sum
+	_, err = w.s.replace.Exec(sealed, chunk)
 	return err
 }

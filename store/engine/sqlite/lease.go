@@ -87,6 +87,7 @@ func (e *Engine) Grant(ctx context.Context, ttl time.Duration) (engine.LeaseID, 
 		}
 		w.dirty = true
 		id, err = res.LastInsertId()
+		w.head.digest += leaseSum(id, int64(ttl))
 		return err
 	})
 	if err != nil {
@@ -130,9 +131,11 @@ func (e *Engine) revoke(ctx context.Context, id engine.LeaseID) error {
 		for i, key := range keys {
 			ops[i] = engine.Delete(key)
 		}
-		if _, err := w.s.leaseDel.Exec(int64(id)); err != nil {
+		var ttl int64
+		if err := w.s.leaseDel.QueryRow(int64(id)).Scan(&ttl); err != nil {
 			return err
 		}
+		w.head.digest -= leaseSum(int64(id), ttl)
 		w.dirty = true
 		return w.change(ops)
 	})

@@ -29,6 +29,7 @@ type changeLog struct {
 	chunks []chunk
 	parts  []*part
 	index  *index // made on the way, where it is wanted
+	sum    uint64 // of the sums of the chunks
 }
 
 // part is the changes of keys that begin alike.
@@ -88,6 +89,7 @@ func readLog(ctx context.Context, conns []*sql.Conn, rev int64, x *index) (*chan
 	l := &changeLog{chunks: make([]chunk, 0, n), index: x}
 	for _, p := range pieces {
 		l.chunks = append(l.chunks, p.chunks...)
+		l.sum += p.sum
 	}
 	return l, l.inOrder()
 }
@@ -112,6 +114,7 @@ func guarded(read func() error) (err error) {
 type span struct {
 	from, to int64 // numbers of chunks
 	chunks   []chunk
+	sum      uint64 // of their sums
 }
 
 // spans is how many are read, one after the other by whoever is free: nobody
@@ -146,7 +149,12 @@ func (s *span) read(ctx context.Context, c *sql.Conn) error {
 		if err := rows.Scan(&id, &blob); err != nil {
 			return err
 		}
-		s.chunks = append(s.chunks, chunk{id, blob})
+		changes, sum, err := unseal(id, blob)
+		if err != nil {
+			return err
+		}
+		s.sum += sum
+		s.chunks = append(s.chunks, chunk{id, changes})
 	}
 	return rows.Err()
 }

@@ -99,8 +99,8 @@ func TestTheFormatBeforeIsTakenOver(t *testing.T) {
 }
 
 func TestANewerFormatIsRefused(t *testing.T) {
-	path := keyFile(t, `INSERT INTO meta VALUES ('compacted', 0), ('format', 4)`)
-	if _, err := Open(t.Context(), Options{Path: path}); err == nil || !strings.Contains(err.Error(), "format 4, this program knows 3") {
+	path := keyFile(t, `INSERT INTO meta VALUES ('compacted', 0), ('format', 5)`)
+	if _, err := Open(t.Context(), Options{Path: path}); err == nil || !strings.Contains(err.Error(), "format 5, this program knows 4") {
 		t.Errorf("opened: %v", err)
 	}
 }

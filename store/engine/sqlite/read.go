@@ -18,6 +18,9 @@ func (e *Engine) reading(ctx context.Context, f func(*sql.Conn) error) (err erro
 	if e.isClosed() {
 		return engine.ErrClosed
 	}
+	if err := e.damage(); err != nil {
+		return err
+	}
 	conn := e.conn
 	if e.readers == nil {
 		e.connMu.Lock()
@@ -34,6 +37,9 @@ func (e *Engine) reading(ctx context.Context, f func(*sql.Conn) error) (err erro
 		return e.orClosed(err)
 	}
 	err = f(conn)
+	if errors.Is(err, engine.ErrDamaged) {
+		e.damaged(err)
+	}
 	if _, end := conn.ExecContext(quiet, `ROLLBACK`); end != nil {
 		err = errors.Join(err, end)
 	}
@@ -129,12 +135,16 @@ func (e *Engine) look(ctx context.Context, at func(*index)) error {
 func (p present) read(ctx context.Context, c *sql.Conn) (engine.List, error) {
 	kvs := make([]engine.KV, 0, len(p.places))
 	for _, at := range p.places {
-		var chunk []byte
-		if err := c.QueryRowContext(ctx, `SELECT changes FROM log WHERE id = ?`, at.chunk).Scan(&chunk); err != nil {
+		var sealed []byte
+		if err := c.QueryRowContext(ctx, `SELECT changes FROM log WHERE id = ?`, at.chunk).Scan(&sealed); err != nil {
 			return engine.List{}, fmt.Errorf("chunk %d, which has %s: %w", at.chunk, at.key, err)
 		}
+		chunk, _, err := unseal(at.chunk, sealed)
+		if err != nil {
+			return engine.List{}, err
+		}
 		kv := engine.KV{Key: at.key, Mod: at.chunk >> seqBits}
-		err := changesOf(chunk, func(_ int, c change) {
+		err = changesOf(chunk, func(_ int, c change) {
 			if c.Key == at.key {
 				kv.Value = c.Value
 			}
@@ -147,22 +157,18 @@ func (p present) read(ctx context.Context, c *sql.Conn) (engine.List, error) {
 	return engine.ListOf(kvs), nil
 }
 
-// bounds asks for the newest revision and the compacted one.
-const bounds = `SELECT COALESCE((SELECT max(id) FROM log), 0) >> 16, (SELECT value FROM meta WHERE name = 'compacted')`
-
 // readable is the revision to read at, if it is still kept.
 func (e *Engine) readable(ctx context.Context, c *sql.Conn, at int64) (int64, error) {
-	var newest, compacted int64
-	err := c.QueryRowContext(ctx, bounds).Scan(&newest, &compacted)
+	h, err := readHead(ctx, c)
 	switch {
 	case err != nil:
 		return 0, err
 	case at == 0:
-		return newest, nil
-	case at < compacted:
+		return h.revision, nil
+	case at < h.compacted:
 		return 0, engine.ErrCompacted
-	case at > newest:
-		return 0, fmt.Errorf("%w: revision %d is not made yet, the newest is %d", engine.ErrInvalid, at, newest)
+	case at > h.revision:
+		return 0, fmt.Errorf("%w: revision %d is not made yet, the newest is %d", engine.ErrInvalid, at, h.revision)
 	}
 	return at, nil
 }
@@ -240,8 +246,12 @@ func (e *Engine) replay(ctx context.Context, from int64) ([]engine.Batch, error)
 		defer rows.Close()
 		for rows.Next() {
 			var id int64
-			var chunk []byte
-			if err := rows.Scan(&id, &chunk); err != nil {
+			var sealed []byte
+			if err := rows.Scan(&id, &sealed); err != nil {
+				return err
+			}
+			chunk, _, err := unseal(id, sealed)
+			if err != nil {
 				return err
 			}
 			if rev := id >> seqBits; len(batches) == 0 || batches[len(batches)-1].Revision != rev {

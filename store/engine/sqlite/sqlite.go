@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,6 +47,8 @@ type Engine struct {
 	db      *sql.DB  // has one connection: conn
 	connMu  sync.Mutex
 	conn    *sql.Conn
+	head    head // as it was committed; the writer's
+	harm    atomic.Pointer[error]
 	stmts   statements
 	index   *index
 	first   *engine.List // all that lives, as it was read at the start; nil soon after
@@ -62,14 +65,13 @@ var _ engine.Engine = (*Engine)(nil)
 // revision<<16 with the position in the revision below, so that the table only
 // grows at its end. Which change of a key is its last, the index in memory says.
 const ddl = `
-CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, changes BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS lease (id INTEGER PRIMARY KEY AUTOINCREMENT, ttl INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT OR IGNORE INTO meta VALUES ('compacted', 0);
-INSERT OR IGNORE INTO meta VALUES ('format', 3);`
+CREATE TABLE log (id INTEGER PRIMARY KEY, changes BLOB NOT NULL);
+CREATE TABLE lease (id INTEGER PRIMARY KEY AUTOINCREMENT, ttl INTEGER NOT NULL);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT INTO meta VALUES ('format', 4);`
 
 const (
-	format     = 3 // of the tables above
+	format     = 4 // of the tables above
 	seqBits    = 16
 	maxReaders = 4
 	// checkpointEvery is how often the write-ahead log is copied into the file,
@@ -86,12 +88,13 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := newEngine(o.Keep)
 	if err := e.open(ctx, o.Path); err != nil {
 		e.release()
-		return nil, fmt.Errorf("sqlite: open %s: %w", o.Path, err)
+		return nil, fmt.Errorf("sqlite: open %s: %w", o.Path, asDamage(err))
 	}
 	e.stopped.Go(e.write)
 	e.stopped.Go(e.expire)
 	if e.readers != nil {
 		e.stopped.Go(e.checkpoint)
+		e.stopped.Go(e.scrub)
 	}
 	return e, nil
 }
@@ -109,8 +112,17 @@ func (e *Engine) open(ctx context.Context, path string) error {
 		if err := e.flock(path + ".lock"); err != nil {
 			return err
 		}
+		if err := private(path); err != nil {
+			return err
+		}
+		if err := checkWAL(path); err != nil {
+			return err
+		}
 	}
-	var err error
+	mark, err := markOf(path)
+	if err != nil {
+		return err
+	}
 	if e.db, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)", "cache_size(-32768)")); err != nil {
 		return err
 	}
@@ -118,25 +130,8 @@ func (e *Engine) open(ctx context.Context, path string) error {
 	if e.conn, err = e.db.Conn(ctx); err != nil {
 		return err
 	}
-	if _, err = e.conn.ExecContext(ctx, ddl); err != nil {
+	if err := upgrade(ctx, e.conn); err != nil {
 		return err
-	}
-	var have int
-	if err := e.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'format'`).Scan(&have); err != nil {
-		return err
-	}
-	switch have {
-	case format:
-	case plainFormat:
-		if _, err := e.conn.ExecContext(ctx, setFormat); err != nil {
-			return fmt.Errorf("change format %d to %d: %w", have, format, err)
-		}
-	case keyFormat:
-		if err := migrate(ctx, e.conn); err != nil {
-			return fmt.Errorf("change format %d to %d: %w", have, format, err)
-		}
-	default:
-		return fmt.Errorf("format %d, this program knows %d", have, format)
 	}
 	if path != Memory {
 		if e.readers, err = sql.Open("sqlite", dsn(path, "query_only(1)")); err != nil {
@@ -145,24 +140,30 @@ func (e *Engine) open(ctx context.Context, path string) error {
 		e.readers.SetMaxOpenConns(maxReaders)
 		e.readers.SetMaxIdleConns(maxReaders)
 	}
-	return e.recall(ctx, path)
+	if err := e.recall(ctx, path); err != nil {
+		return err
+	}
+	return e.mark(ctx, mark)
 }
 
 // recall reads what the engine keeps in memory: the newest revision, the
 // compacted one, the index and the leases.
 func (e *Engine) recall(ctx context.Context, path string) error {
-	var rev, compacted int64
-	if err := e.conn.QueryRowContext(ctx, bounds).Scan(&rev, &compacted); err != nil {
-		return err
-	}
-	e.index = newIndex()
-	l, err := e.readAll(ctx, path, rev)
+	h, err := readHead(ctx, e.conn)
 	if err != nil {
 		return err
 	}
+	e.index = newIndex()
+	l, err := e.readAll(ctx, path, h.revision)
+	if err != nil {
+		return err
+	}
+	if err := h.whole(ctx, e.conn, l.sum); err != nil {
+		return err
+	}
 	all := l.list()
-	e.first = &all
-	e.history.init(rev, compacted)
+	e.first, e.head = &all, h
+	e.history.init(h.revision, h.compacted)
 	if err := e.stmts.prepare(ctx, e.conn); err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ func (e *Engine) readAll(ctx context.Context, path string, rev int64) (l *change
 const mapped = "mmap_size(2147418112)"
 
 func dsn(path string, pragmas ...string) string {
-	v := url.Values{"_pragma": append(pragmas, "busy_timeout(2000)", "journal_mode(WAL)",
+	v := url.Values{"_pragma": append(pragmas, "busy_timeout(2000)", "journal_mode(WAL)", "cell_size_check(1)",
 		"wal_autocheckpoint(20000)", "journal_size_limit(67108864)")}
 	if path == Memory {
 		v["_pragma"] = nil
@@ -236,6 +237,9 @@ func (e *Engine) release() error {
 		errs = append(errs, e.readers.Close())
 	}
 	if e.conn != nil {
+		if e.head.open != 0 && e.damage() == nil {
+			errs = append(errs, e.unmark())
+		}
 		e.stmts.close()
 		errs = append(errs, e.conn.Close())
 	}

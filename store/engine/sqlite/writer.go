@@ -31,6 +31,7 @@ type writing struct {
 	s         *statements
 	index     *index
 	rev       int64 // newest revision, with those of this transaction
+	head      head  // as the transaction leaves it
 	batches   []engine.Batch
 	placed    []placed // of the last change
 	dirty     bool
@@ -42,22 +43,22 @@ type statements struct {
 	begin, commit, rollback      *sql.Stmt
 	insert, chunk, replace, drop *sql.Stmt
 	leaseHas, leaseAdd, leaseDel *sql.Stmt
-	compacted                    *sql.Stmt
+	head                         *sql.Stmt
 }
 
 func (s *statements) all() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
-		&s.begin:     `BEGIN IMMEDIATE`,
-		&s.commit:    `COMMIT`,
-		&s.rollback:  `ROLLBACK`,
-		&s.insert:    `INSERT INTO log (id, changes) VALUES (?, ?)`,
-		&s.chunk:     `SELECT changes FROM log WHERE id = ?`,
-		&s.replace:   `UPDATE log SET changes = ? WHERE id = ?`,
-		&s.drop:      `DELETE FROM log WHERE id = ?`,
-		&s.leaseHas:  `SELECT EXISTS (SELECT 1 FROM lease WHERE id = ?)`,
-		&s.leaseAdd:  `INSERT INTO lease (ttl) VALUES (?)`,
-		&s.leaseDel:  `DELETE FROM lease WHERE id = ?`,
-		&s.compacted: `UPDATE meta SET value = ? WHERE name = 'compacted'`,
+		&s.begin:    `BEGIN IMMEDIATE`,
+		&s.commit:   `COMMIT`,
+		&s.rollback: `ROLLBACK`,
+		&s.insert:   `INSERT INTO log (id, changes) VALUES (?, ?)`,
+		&s.chunk:    `SELECT changes FROM log WHERE id = ?`,
+		&s.replace:  `UPDATE log SET changes = ? WHERE id = ?`,
+		&s.drop:     `DELETE FROM log WHERE id = ?`,
+		&s.leaseHas: `SELECT EXISTS (SELECT 1 FROM lease WHERE id = ?)`,
+		&s.leaseAdd: `INSERT INTO lease (ttl) VALUES (?)`,
+		&s.leaseDel: `DELETE FROM lease WHERE id = ? RETURNING ttl`,
+		&s.head:     `UPDATE meta SET value = ? WHERE name = 'head'`,
 	}
 }
 
@@ -85,6 +86,9 @@ func (e *Engine) submit(ctx context.Context, do func(r *request, w *writing) err
 	r.do = func(w *writing) error { return do(r, w) }
 	if e.isClosed() {
 		return nil, engine.ErrClosed
+	}
+	if err := e.damage(); err != nil {
+		return nil, err
 	}
 	select {
 	case e.requests <- r:
@@ -156,10 +160,11 @@ func (e *Engine) gather(first *request) []*request {
 func (e *Engine) commit(group []*request) {
 	e.connMu.Lock()
 	rev := e.history.newest()
-	w := &writing{s: &e.stmts, index: e.index, rev: rev}
+	w := &writing{s: &e.stmts, index: e.index, rev: rev, head: e.head}
 	compacted, err := e.transact(w, group)
 	if err == nil {
 		e.index.committed()
+		e.head = w.head
 		e.index.dead = e.index.dead[w.forgotten:]
 		if w.dirty {
 			e.first = nil
@@ -194,6 +199,10 @@ func (e *Engine) transact(w *writing, group []*request) (compacted int64, err er
 	}
 	if err != nil || !w.dirty {
 		return 0, errors.Join(e.rollback(), unavailable(err))
+	}
+	w.head.revision = w.rev
+	if _, err := w.s.head.Exec(w.head.encode()); err != nil {
+		return 0, errors.Join(e.rollback(), unavailable(fmt.Errorf("write the head: %w", err)))
 	}
 	if _, err := w.s.commit.Exec(); err != nil {
 		err = fmt.Errorf("commit: %w", err)
@@ -312,8 +321,10 @@ func (w *writing) change(ops []engine.Op) error {
 }
 
 func (w *writing) insert(id int64, chunk []byte) error {
-	if _, err := w.s.insert.Exec(id, chunk); err != nil {
+	sealed, sum := seal(id, chunk)
+	if _, err := w.s.insert.Exec(id, sealed); err != nil {
 		return fmt.Errorf("write chunk %d: %w", id, err)
 	}
+	w.head.digest += sum
 	return nil
 }
