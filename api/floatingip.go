@@ -6,6 +6,7 @@ import (
 	"neutrino"
 	"neutrino/api/wire"
 	"neutrino/intent"
+	"neutrino/intent/quota"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -28,14 +29,14 @@ func floatingIPs() *kind[neutrino.FloatingIP] {
 			return []keyed[neutrino.FloatingIP]{{store.FloatingIPsByProject, []string{v.caller.ProjectID}}}
 		},
 		visible: work.VisibleFloatingIP,
-		create: func(tx *intent.Tx, req *request[neutrino.FloatingIP]) (*neutrino.FloatingIP, error) {
+		create: limited(quota.Of(quota.FloatingIP), func(tx *intent.Tx, req *request[neutrino.FloatingIP]) (*neutrino.FloatingIP, error) {
 			for _, name := range []string{floatingName, floatingDomain} {
 				if *req.asides[name].(*string) != "" {
 					return nil, wire.BadValue(name, "names of floating IPs are published nowhere: leave %s and %s out", floatingName, floatingDomain)
 				}
 			}
 			return intent.CreateFloatingIP(tx, req.noun, intent.FloatingRequest{SubnetID: req.hidden[paramSubnet]}, req.set)
-		},
+		}),
 		update: intent.UpdateFloatingIP, remove: intent.DeleteFloatingIP,
 		hidden: []string{paramSubnet},
 		// Nothing publishes names to a DNS service outside: a request for one is refused.
@@ -158,9 +159,9 @@ func forwardingsBelow(k kind[neutrino.PortForwarding], parent neutrino.ID) *kind
 			return f.ProjectID, true
 		},
 	}
-	k.create = func(tx *intent.Tx, req *request[neutrino.PortForwarding]) (*neutrino.PortForwarding, error) {
+	k.create = limited(quota.Of(quota.PortForwarding), func(tx *intent.Tx, req *request[neutrino.PortForwarding]) (*neutrino.PortForwarding, error) {
 		return intent.CreatePortForwarding(tx, parent, req.noun, req.set)
-	}
+	})
 	k.update = func(tx *intent.Tx, id neutrino.ID, change func(*neutrino.PortForwarding) error, _ neutrino.Fields) (*neutrino.PortForwarding, error) {
 		return intent.UpdatePortForwarding(tx, parent, id, change)
 	}

@@ -12,6 +12,7 @@ import (
 	"neutrino/api/wire"
 	"neutrino/auth"
 	"neutrino/intent"
+	"neutrino/intent/quota"
 	"neutrino/store"
 )
 
@@ -105,7 +106,8 @@ type kind[T any] struct {
 	// the caller does not see.
 	above func(view, *T) error
 
-	create func(*intent.Tx, *request[T]) (*T, error)
+	// create makes objects; see [limited].
+	create *maker[T]
 	// checkMany, where there is one, checks the objects of a bulk request
 	// against each other.
 	checkMany func([]T) error
@@ -158,9 +160,21 @@ type member struct {
 	routes []route
 }
 
-// from makes the create of a kind without hidden attributes.
-func from[T any](create func(*intent.Tx, T, neutrino.Fields) (*T, error)) func(*intent.Tx, *request[T]) (*T, error) {
-	return func(tx *intent.Tx, req *request[T]) (*T, error) { return create(tx, req.noun, req.set) }
+// maker makes objects of a kind, of which a project has a limited number.
+type maker[T any] struct {
+	limit quota.Limit
+	make  func(*intent.Tx, *request[T]) (*T, error)
+}
+
+// limited is the create of a kind. A kind that objects are made of does not compile
+// without its limit: a noun without one fills the cloud for everybody.
+func limited[T any](limit quota.Limit, create func(*intent.Tx, *request[T]) (*T, error)) *maker[T] {
+	return &maker[T]{limit, create}
+}
+
+// from is [limited] for a kind without hidden attributes.
+func from[T any](limit quota.Limit, create func(*intent.Tx, T, neutrino.Fields) (*T, error)) *maker[T] {
+	return limited(limit, func(tx *intent.Tx, req *request[T]) (*T, error) { return create(tx, req.noun, req.set) })
 }
 
 // column is one attribute of an answer.

@@ -3,6 +3,7 @@ package api
 import (
 	"neutrino"
 	"neutrino/intent/metering"
+	"neutrino/intent/quota"
 	"neutrino/store"
 )
 
@@ -22,7 +23,7 @@ func meteringLabels() *kind[neutrino.MeteringLabel] {
 		reach: func(v view) []keyed[neutrino.MeteringLabel] {
 			return []keyed[neutrino.MeteringLabel]{{store.MeteringLabelsByProject, []string{v.caller.ProjectID}}}
 		},
-		create: from(metering.CreateLabel), remove: metering.DeleteLabel,
+		create: from(quota.Of(quota.MeteringLabel), metering.CreateLabel), remove: metering.DeleteLabel,
 	}.ready()
 }
 
@@ -46,6 +47,6 @@ func meteringLabelRules() *kind[neutrino.MeteringLabelRule] {
 			}
 			return nil
 		},
-		create: from(metering.CreateRule), remove: metering.DeleteRule,
+		create: from(quota.Of(quota.MeteringLabelRule), metering.CreateRule), remove: metering.DeleteRule,
 	}.ready()
 }

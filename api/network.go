@@ -9,6 +9,7 @@ import (
 	"neutrino"
 	"neutrino/api/wire"
 	"neutrino/intent"
+	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -25,7 +26,7 @@ func networks() *kind[neutrino.Network] {
 		visible: work.VisibleNetwork,
 		reach:   ownOrGiven(store.NetworksByProject, rbac.Network),
 		related: related[neutrino.Network]{sharedFlag: networkShared().rule, networkExternal: isExternal().rule},
-		create:  from(intent.CreateNetwork), update: intent.UpdateNetwork, remove: intent.DeleteNetwork,
+		create:  from(quota.Of(quota.Network), intent.CreateNetwork), update: intent.UpdateNetwork, remove: intent.DeleteNetwork,
 		reshape: oneSegment,
 		parse:   map[string]func(*neutrino.Network, any) error{providerSegment: parseSegmentationID},
 		computed: []column[neutrino.Network]{

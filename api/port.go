@@ -9,6 +9,7 @@ import (
 	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/dns"
+	"neutrino/intent/quota"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -47,7 +48,7 @@ func ports(config intent.Config) *kind[neutrino.Port] {
 			}
 			return nil
 		},
-		create: from(intent.CreatePort), update: intent.UpdatePort, remove: intent.DeletePort,
+		create: from(quota.Of(quota.Port), intent.CreatePort), update: intent.UpdatePort, remove: intent.DeletePort,
 		parse: map[string]func(*neutrino.Port, any) error{
 			"binding:host_id": parseHostID,
 			tagsMember:        parsePortTags,

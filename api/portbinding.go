@@ -6,6 +6,7 @@ import (
 	"neutrino"
 	"neutrino/intent"
 	"neutrino/intent/binding"
+	"neutrino/intent/quota"
 	"neutrino/store"
 )
 
@@ -62,9 +63,10 @@ func bindingsBelow(k kind[neutrino.PortBinding], port neutrino.ID) bindingsOfPor
 			}
 		}
 	}
-	k.create = func(tx *intent.Tx, req *request[neutrino.PortBinding]) (*neutrino.PortBinding, error) {
+	one := quota.None("a port has at most one binding for each host, and only services and administrators make them")
+	k.create = limited(one, func(tx *intent.Tx, req *request[neutrino.PortBinding]) (*neutrino.PortBinding, error) {
 		return binding.Create(tx, port, req.noun)
-	}
+	})
 	k.update = func(tx *intent.Tx, host neutrino.ID, change func(*neutrino.PortBinding) error, _ neutrino.Fields) (*neutrino.PortBinding, error) {
 		return binding.Update(tx, port, string(host), change)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"neutrino/api/wire"
 	"neutrino/intent"
+	"neutrino/intent/quota"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
 )
@@ -43,7 +44,8 @@ func (c *cloud) detail(project, resource, part string) int {
 func TestQuotasAreNeutronsUnlessToldOtherwise(t *testing.T) {
 	c := limitedCloud(t, sqlite.Memory, intent.DefaultConfig().Quotas)
 	c.post("/v2.0/networks", `{"network":{}}`, as("alice")...)
-	all := "map[floatingip:50 network:100 port:500 rbac_policy:10 router:10 security_group:10 security_group_rule:100 subnet:100 subnetpool:-1]"
+	all := "map[address_scope:100 floatingip:50 metering_label:100 metering_label_rule:500 network:100 port:500 port_forwarding:500 " +
+		"rbac_policy:10 router:10 security_group:10 security_group_rule:100 subnet:100 subnetpool:100]"
 	for _, path := range []string{"/v2.0/quotas/alice", "/v2.0/quotas/alice/default", "/v2.0/quotas/alice.json"} {
 		if got := fmt.Sprint(c.get(path, as("alice")...).want(200).json()["quota"]); got != all {
 			t.Errorf("%s: %s", path, got)
@@ -79,7 +81,7 @@ func TestAProjectIsGivenLimitsOfItsOwnAndLosesThemAgain(t *testing.T) {
 	put := func(body string) *answer { return c.do("PUT", "/v2.0/quotas/alice", body) }
 	c.do("DELETE", "/v2.0/quotas/alice", "").fails(404, "TenantQuotaNotFound", "alice")
 	got := put(`{"quota":{"network":"3","router":0}}`).want(200).one()
-	if len(got) != 9 || got["network"] != 3.0 || got["port"] != 7.0 || got["router"] != 0.0 {
+	if len(got) != len(quota.Resources()) || got["network"] != 3.0 || got["port"] != 7.0 || got["router"] != 0.0 {
 		t.Errorf("%v", got)
 	}
 	if got := put(`{"quota":{"port":-1}}`).one(); got["network"] != 3.0 || got["port"] != -1.0 {

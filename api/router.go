@@ -7,6 +7,7 @@ import (
 	"neutrino"
 	"neutrino/api/wire"
 	"neutrino/intent"
+	"neutrino/intent/quota"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -28,7 +29,7 @@ func routers() *kind[neutrino.Router] {
 			return []keyed[neutrino.Router]{{store.RoutersByProject, []string{v.caller.ProjectID}}}
 		},
 		visible: work.VisibleRouter,
-		create:  from(intent.CreateRouter), update: updateRouter, remove: intent.DeleteRouter,
+		create:  from(quota.Of(quota.Router), intent.CreateRouter), update: updateRouter, remove: intent.DeleteRouter,
 		parse: map[string]func(*neutrino.Router, any) error{
 			gatewayInfo:   parseGateway,
 			"ha":          func(r *neutrino.Router, raw any) error { return parseFlag(&r.HA, raw) },

@@ -10,6 +10,7 @@ import (
 	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/defaultgroup"
+	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -36,7 +37,7 @@ func securityGroups() *kind[neutrino.SecurityGroup] {
 			return groups
 		},
 		related: related[neutrino.SecurityGroup]{sharedFlag: shared.rule},
-		create:  from(intent.CreateSecurityGroup), update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
+		create:  from(quota.Of(quota.SecurityGroup), intent.CreateSecurityGroup), update: intent.UpdateSecurityGroup, remove: intent.DeleteSecurityGroup,
 		computed: []column[neutrino.SecurityGroup]{{
 			name: "security_group_rules",
 			write: func(b []byte, v view, g *neutrino.SecurityGroup) []byte {
@@ -145,7 +146,7 @@ func securityGroupRules() *kind[neutrino.SecurityGroupRule] {
 			}
 			return nil
 		},
-		create: from(intent.CreateSecurityGroupRule), checkMany: intent.CheckBulkRules, remove: intent.DeleteSecurityGroupRule,
+		create: from(quota.Of(quota.SecurityGroupRule), intent.CreateSecurityGroupRule), checkMany: intent.CheckBulkRules, remove: intent.DeleteSecurityGroupRule,
 		parse: map[string]func(*neutrino.SecurityGroupRule, any) error{
 			"protocol":  parseProtocol,
 			"ethertype": parseEtherType,

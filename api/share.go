@@ -7,6 +7,7 @@ import (
 	"neutrino/api/openapi"
 	"neutrino/api/wire"
 	"neutrino/intent"
+	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -28,7 +29,7 @@ func rbacPolicies() *kind[neutrino.RBACPolicy] {
 		reach: func(v view) []keyed[neutrino.RBACPolicy] {
 			return []keyed[neutrino.RBACPolicy]{{store.RBACPoliciesByProject, []string{v.caller.ProjectID}}}
 		},
-		create: from(intent.CreateRBACPolicy), update: rbac.Update, remove: rbac.Delete,
+		create: from(quota.Of(quota.RBACPolicy), intent.CreateRBACPolicy), update: rbac.Update, remove: rbac.Delete,
 		aliases: map[string]string{targetProject: "target_tenant"},
 	}.ready()
 }

@@ -4,6 +4,7 @@ import (
 	"neutrino"
 	"neutrino/api/wire"
 	"neutrino/intent"
+	"neutrino/intent/quota"
 	"neutrino/intent/subnetpool"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -29,7 +30,7 @@ func subnets() *kind[neutrino.Subnet] {
 			}
 			return nil
 		},
-		create: createSubnet, update: intent.UpdateSubnet, remove: intent.DeleteSubnet,
+		create: limited(quota.Of(quota.Subnet), createSubnet), update: intent.UpdateSubnet, remove: intent.DeleteSubnet,
 		parse: map[string]func(*neutrino.Subnet, any) error{"subnetpool_id": parseSubnetPool},
 		asides: map[string]func() any{
 			prefixLength:   func() any { return new(*int) },

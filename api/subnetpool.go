@@ -9,6 +9,7 @@ import (
 	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/addressscope"
+	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/subnetpool"
 	"neutrino/intent/work"
@@ -31,7 +32,7 @@ func subnetPools() *kind[neutrino.SubnetPool] {
 		visible: work.VisibleSubnetPool,
 		reach:   ownOrGiven(store.SubnetPoolsByProject, rbac.SubnetPool),
 		related: related[neutrino.SubnetPool]{sharedFlag: shared.rule},
-		create:  from(subnetpool.Create), update: subnetpool.Update, remove: subnetpool.Delete,
+		create:  from(quota.Of(quota.SubnetPool), subnetpool.Create), update: subnetpool.Update, remove: subnetpool.Delete,
 		computed: []column[neutrino.SubnetPool]{
 			shared.column(sharedFlag),
 			lengthColumn("default_prefixlen", func(p *neutrino.SubnetPool) int { return p.DefaultPrefixLen }),
@@ -126,7 +127,7 @@ func addressScopes() *kind[neutrino.AddressScope] {
 		visible: work.VisibleAddressScope,
 		reach:   ownOrGiven(store.AddressScopesByProject, rbac.AddressScope),
 		related: related[neutrino.AddressScope]{sharedFlag: shared.rule},
-		create:  from(addressscope.Create), update: addressscope.Update, remove: addressscope.Delete,
+		create:  from(quota.Of(quota.AddressScope), addressscope.Create), update: addressscope.Update, remove: addressscope.Delete,
 		computed: []column[neutrino.AddressScope]{shared.column(sharedFlag)},
 		flags:    map[string]fact[neutrino.AddressScope]{sharedFlag: shared},
 		filters:  map[string]func(*query[neutrino.AddressScope], []string) error{sharedFlag: shared.filter},

@@ -104,7 +104,7 @@ func (k *kind[T]) createAll(tx *intent.Tx, reqs []*request[T]) ([]*T, error) {
 	}
 	rows := make([]*T, len(reqs))
 	for i, req := range reqs {
-		row, err := k.create(tx, req)
+		row, err := k.create.make(tx, req)
 		if err != nil {
 			return nil, err
 		}

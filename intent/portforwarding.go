@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/intent/quota"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -18,6 +19,9 @@ func CreatePortForwarding(tx *Tx, fip neutrino.ID, p neutrino.PortForwarding, _ 
 	}
 	if f.PortID != "" {
 		return nil, alreadyAssociated(f, f.PortID, f.FixedIPAddress)
+	}
+	if err := quota.Charge(tx, f.ProjectID, quota.PortForwarding); err != nil {
+		return nil, err
 	}
 	if p.ID, err = drawID(tx, store.PortForwardings, forwardNameLength); err != nil {
 		return nil, err

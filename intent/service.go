@@ -12,6 +12,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent/binding"
+	"neutrino/intent/quota"
 	"neutrino/intent/serverevent"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -28,8 +29,12 @@ type (
 // AnyPhysicalNetwork is [work.AnyPhysicalNetwork].
 const AnyPhysicalNetwork = work.AnyPhysicalNetwork
 
-// DefaultConfig is [work.DefaultConfig].
-func DefaultConfig() Config { return work.DefaultConfig() }
+// DefaultConfig is [work.DefaultConfig] with the standard quotas.
+func DefaultConfig() Config {
+	c := work.DefaultConfig()
+	c.Quotas = quota.Standard()
+	return c
+}
 
 // CheckRevision is [work.CheckRevision].
 func CheckRevision(std neutrino.Standard, want int64) error { return work.CheckRevision(std, want) }

@@ -45,6 +45,11 @@ quota_floatingip = -1
 quota_security_group = -1
 quota_security_group_rule = -1
 quota_rbac_policy = -1
+quota_subnetpool = -1
+quota_address_scope = -1
+quota_port_forwarding = -1
+quota_metering_label = -1
+quota_metering_label_rule = -1
 
 [neutrino]
 feed_listen = unix:%s

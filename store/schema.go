@@ -166,6 +166,7 @@ var (
 	// PortForwardings by ID.
 	PortForwardings             = newTable(schema, "port-forwardings", func(f *neutrino.PortForwarding) neutrino.ID { return f.ID })
 	PortForwardingsByFloatingIP = newIndex(PortForwardings, "floatingip", func(f *neutrino.PortForwarding) string { return string(f.FloatingIPID) })
+	PortForwardingsByProject    = newIndex(PortForwardings, "project", func(f *neutrino.PortForwarding) string { return f.ProjectID })
 	PortForwardingsByPort       = newIndex(PortForwardings, "port", func(f *neutrino.PortForwarding) string { return string(f.InternalPortID) })
 
 	// RBACPolicies by ID.

@@ -23,7 +23,7 @@ func serverFile(t *testing.T, text string) (*config.Values, error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd, set := &cobra.Command{}, &config.Set{Options: slices.Concat(serverOptions, identityOptions()), Fixed: serverFixed()}
+	cmd, set := &cobra.Command{}, &config.Set{Options: slices.Concat(serverOptions, quotaOptions(), identityOptions()), Fixed: serverFixed()}
 	set.Flags(cmd)
 	if err := cmd.ParseFlags([]string{"--config-file", file}); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,6 @@ import (
 	"neutrino/config"
 	"neutrino/feed"
 	"neutrino/intent"
-	"neutrino/intent/quota"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
 )
@@ -48,15 +47,6 @@ var serverOptions = []config.Option{
 	{Section: "DEFAULT", Name: "pagination_max_limit", Default: "-1", Help: "longest page of a list, -1 for no limit", Check: config.Number},
 	{Section: "DEFAULT", Name: "allow_bulk", Default: "true", Help: "accept several objects in one POST", Check: config.Boolean},
 	{Section: "DEFAULT", Name: "network_link_prefix", Help: "scheme, host and path of links in answers, instead of the request's"},
-	{Section: "quotas", Name: "quota_network", Default: "100", Help: "networks of a project, -1 for no limit", Check: config.Number},
-	{Section: "quotas", Name: "quota_subnet", Default: "100", Help: "subnets of a project, -1 for no limit", Check: config.Number},
-	{Section: "quotas", Name: "quota_port", Default: "500", Help: "ports of a project, -1 for no limit", Check: config.Number},
-	{Section: "quotas", Name: "quota_router", Default: "10", Help: "routers of a project, -1 for no limit", Check: config.Number},
-	{Section: "quotas", Name: "quota_floatingip", Default: "50", Help: "floating IPs of a project, -1 for no limit", Check: config.Number},
-	{Section: "quotas", Name: "quota_security_group", Default: "10", Help: "security groups of a project, -1 for no limit", Check: config.Number},
-	{Section: "quotas", Name: "quota_security_group_rule", Default: "100", Help: "security group rules of a project, -1 for no limit", Check: config.Number},
-	{Section: "quotas", Name: "quota_subnetpool", Default: "-1", Help: "subnet pools of a project, -1 for no limit", Check: config.Number},
-	{Section: "quotas", Name: "quota_rbac_policy", Default: "10", Help: "RBAC policies of a project, -1 for no limit", Check: config.Number},
 	{Section: "database", Name: "connection", Default: "sqlite:///$state_path/neutron.sqlite", Help: "the store"},
 	{Section: "oslo_middleware", Name: "max_request_body_size", Default: strconv.Itoa(api.DefaultMaxBody), Help: "longest body of a request, bytes", Check: positive},
 	{Section: "ml2", Name: "type_drivers", Default: "flat,vlan,gre,vxlan,geneve", Help: "types that networks can have", Check: typeDrivers},
@@ -79,7 +69,7 @@ var serverOptions = []config.Option{
 }
 
 func serverCommand() *cobra.Command {
-	set := &config.Set{Options: slices.Concat(serverOptions, identityOptions(), novaOptions())}
+	set := &config.Set{Options: slices.Concat(serverOptions, quotaOptions(), identityOptions(), novaOptions())}
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Serve the Networking API v2.0 and feed the agents",
@@ -339,10 +329,7 @@ func intentConfig(v *config.Values) (intent.Config, error) {
 	c.MaxDNSNameservers, c.MaxHostRoutes = v.Int("DEFAULT", "max_dns_nameservers"), v.Int("DEFAULT", "max_subnet_host_routes")
 	c.MaxRoutes, c.SNATByDefault = v.Int("DEFAULT", "max_routes"), v.Bool("DEFAULT", "enable_snat_by_default")
 	c.MaxAllowedAddressPair = v.Int("DEFAULT", "max_allowed_address_pair")
-	c.Quotas = map[string]int{}
-	for _, resource := range quota.Resources() {
-		c.Quotas[resource] = max(v.Int("quotas", "quota_"+resource), neutrino.NoLimit) // as Neutron, negative is no limit
-	}
+	c.Quotas = quotas(v)
 	c.DNSDomain = v.String("DEFAULT", "dns_domain")
 	c.AgentDownTime = time.Duration(v.Int("DEFAULT", "agent_down_time")) * time.Second
 	c.TellNova = toldOf(v)

@@ -4,6 +4,7 @@ package addressscope
 
 import (
 	"neutrino"
+	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
@@ -17,6 +18,9 @@ func Create(tx *work.Tx, a neutrino.AddressScope, set neutrino.Fields) (*neutrin
 	}
 	if a.IPVersion != 4 && a.IPVersion != 6 {
 		return nil, neutrino.Invalidf("ip_version %d is not one of 4, 6", a.IPVersion)
+	}
+	if err := quota.Charge(tx, a.ProjectID, quota.AddressScope); err != nil {
+		return nil, err
 	}
 	shared := a.Shared
 	a.ID, a.Shared = tx.NewID(), false

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"neutrino"
+	"neutrino/intent/quota"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -44,6 +45,9 @@ func CreateLabel(tx *work.Tx, l neutrino.MeteringLabel, set neutrino.Fields) (*n
 		return nil, neutrino.Errorf(neutrino.Forbidden, "PolicyNotAuthorized",
 			"shared: a metering label that counts on the routers of all projects is made by an admin; leave shared out to count on your own")
 	}
+	if err := quota.Charge(tx, l.ProjectID, quota.MeteringLabel); err != nil {
+		return nil, err
+	}
 	l.ID = tx.NewID()
 	store.Put(tx.Tx, store.MeteringLabels, &l)
 	return &l, nil
@@ -67,6 +71,9 @@ func DeleteLabel(tx *work.Tx, id neutrino.ID) error {
 func CreateRule(tx *work.Tx, r neutrino.MeteringLabelRule, set neutrino.Fields) (*neutrino.MeteringLabelRule, error) {
 	var err error
 	if r.ProjectID, err = tx.ProjectFor(r.ProjectID, set); err != nil {
+		return nil, err
+	}
+	if err := quota.Charge(tx, r.ProjectID, quota.MeteringLabelRule); err != nil {
 		return nil, err
 	}
 	if err := checkPrefixes(r); err != nil {

@@ -15,68 +15,6 @@ import (
 	"neutrino/store"
 )
 
-// The resources that are counted, as quotas name them. A port of the project ""
-// (of a gateway or a floating IP) counts for nobody, and what the cloud makes on
-// its own (DHCP ports, interfaces, default groups) is counted but never refused
-// (api.md section 2.27).
-const (
-	Network           = "network"
-	Subnet            = "subnet"
-	Port              = "port"
-	Router            = "router"
-	FloatingIP        = "floatingip"
-	SecurityGroup     = "security_group"
-	SecurityGroupRule = "security_group_rule"
-	RBACPolicy        = "rbac_policy"
-	SubnetPool        = "subnetpool"
-)
-
-// counter is how one resource is counted.
-type counter struct {
-	index  string // as the store names it
-	count  func(r store.Reader, project string) int
-	atMost func(tx *store.Tx, project string, most int) bool
-}
-
-func counterOf[T any](ix *store.Index[T]) counter {
-	return counter{
-		index:  ix.Name(),
-		count:  func(r store.Reader, project string) int { return store.Count(r, ix, project) },
-		atMost: func(tx *store.Tx, project string, most int) bool { return store.AtMost(tx, ix, project, most) },
-	}
-}
-
-// Resources are the names of all that is counted, in order.
-func Resources() []string {
-	return []string{FloatingIP, Network, Port, RBACPolicy, Router, SecurityGroup, SecurityGroupRule, Subnet, SubnetPool}
-}
-
-// find is the counter of a resource. To name one that does not exist is a
-// defect of the program.
-func find(resource string) counter {
-	switch resource {
-	case FloatingIP:
-		return counterOf(store.FloatingIPsByProject)
-	case Network:
-		return counterOf(store.NetworksByProject)
-	case Port:
-		return counterOf(store.PortsByProject)
-	case RBACPolicy:
-		return counterOf(store.RBACPoliciesByProject)
-	case Router:
-		return counterOf(store.RoutersByProject)
-	case SecurityGroup:
-		return counterOf(store.GroupsByProject)
-	case SecurityGroupRule:
-		return counterOf(store.RulesByProject)
-	case Subnet:
-		return counterOf(store.SubnetsByProject)
-	case SubnetPool:
-		return counterOf(store.SubnetPoolsByProject)
-	}
-	panic("quota: nothing counts " + resource)
-}
-
 // Default is the limit of a resource for a project that has none of its own.
 func Default(c *work.Config, resource string) int {
 	if most, ok := c.Quotas[resource]; ok {

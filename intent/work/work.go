@@ -91,10 +91,6 @@ func DefaultConfig() Config {
 		MaxFixedIPs:          64, MaxDNSNameservers: 5, MaxHostRoutes: 20, MaxRoutes: 30, MaxAllowedAddressPair: 10,
 		SNATByDefault: true,
 		DNSDomain:     "openstacklocal", AgentDownTime: neutrino.AgentDownTime,
-		Quotas: map[string]int{
-			"network": 100, "subnet": 100, "port": 500, "router": 10, "floatingip": 50,
-			"security_group": 10, "security_group_rule": 100, "rbac_policy": 10,
-		},
 	}
 }
 
