@@ -16,7 +16,7 @@ import (
 // tunnels carry the networks of this host to the hosts that have them too.
 // Every flow follows from known ports: a MAC goes to its host, an ARP request
 // for a known address is answered here, and what is left is flooded to the
-// hosts that have the network, to no others.
+// hosts that have the network, to no others; and from no others is it taken.
 func tunnels(b *builder) {
 	w := b.flows(b.config.TunnelBridge, bridgeWhy(b.config.TunnelBridge))
 	w.add(pipeline.Classify, 1, "in_port="+names.PatchInt, goTo(pipeline.PatchToTunnel))
@@ -58,8 +58,6 @@ func (b *builder) peers() map[neutrino.ID][]peer {
 
 func (b *builder) tunnelNetwork(n neutrino.Network, vlan uint16, peers []peer) {
 	w := b.flows(b.config.TunnelBridge, host.Why{Feature: "tunnel", Object: neutrino.NetworkObject(n.ID)})
-	w.add(pipeline.FromTunnel(n.NetworkType), 1, fmt.Sprintf("tun_id=%#x", n.SegmentationID),
-		fmt.Sprintf("mod_vlan_vid:%d,output:%s", vlan, names.PatchInt))
 	encapsulate := fmt.Sprintf("strip_vlan,set_tunnel:%#x", n.SegmentationID)
 	var flood []string
 	for _, p := range peers {
@@ -75,6 +73,12 @@ func (b *builder) tunnelNetwork(n neutrino.Network, vlan uint16, peers []peer) {
 	if len(flood) > 0 {
 		slices.Sort(flood)
 		flood = slices.Compact(flood)
+		// The network's key is taken from the hosts that have the network alone: any
+		// other peer's frames with it are not the network's.
+		for _, port := range flood {
+			w.add(pipeline.FromTunnel(n.NetworkType), 1, fmt.Sprintf("in_port=%s,tun_id=%#x", port, n.SegmentationID),
+				fmt.Sprintf("mod_vlan_vid:%d,output:%s", vlan, names.PatchInt))
+		}
 		w.add(pipeline.FloodToTun, 1, fmt.Sprintf("dl_vlan=%d", vlan), encapsulate+",output:"+strings.Join(flood, ",output:"))
 	}
 }
