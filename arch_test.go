@@ -83,6 +83,7 @@ var imports = map[string]struct {
 	"intent/subnetpool":   {[]string{".", "store", "intent/work", "intent/rbac", "intent/quota"}, "a pool can be shared, and is counted"},
 	"intent/metering":     {[]string{".", "store", "intent/work", "intent/quota"}, "labels and rules are counted"},
 	"intent/serverevent":  {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
+	"intent/space":        {[]string{".", "store", "intent/work"}, "how full a space is follows from the store"},
 	"intent/tag":          {[]string{".", "store", "intent/work"}, "a feature stands on what all stand on, on no other"},
 	"intent/work":         {[]string{".", "store"}, "what all features stand on knows none of them"},
 	"auth":                {[]string{"."}, "who asks and what they may do needs no object and no request"},

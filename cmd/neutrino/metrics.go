@@ -77,11 +77,15 @@ func (m *measures) watch(db *store.DB, hosts *feed.Server, downTime time.Duratio
 	})
 }
 
-// watchPolicy adds whether the policy's files are in force.
-func (m *measures) watchPolicy(p *auth.Policies) {
+// watchLimits adds how full the spaces are and whether the policy's files are in
+// force, and gives what /readyz says of both.
+func (m *measures) watchLimits(ctx context.Context, group *errgroup.Group, s *spaces, p *auth.Policies) func() []string {
+	m.registry.MustRegister(s)
+	group.Go(func() error { return s.watch(ctx) })
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "neutrino_policy_stale", Help: "1 while the policy files cannot be used and an earlier policy holds; the log says why.",
 	}, func() float64 { return float64(len(policyNotes(p))) }))
+	return func() []string { return append(policyNotes(p), s.notes()...) }
 }
 
 // policyNotes say in /readyz that the policy files are not in force.

@@ -132,8 +132,7 @@ func serve(ctx context.Context, v *config.Values) error {
 		}
 	}
 	options.Ready, options.Observe = db.Check, figures.observe
-	options.Notes = func() []string { return policyNotes(options.Policy) }
-	figures.watchPolicy(options.Policy)
+	options.Notes = figures.watchLimits(ctx, group, newSpaces(db, settings, v), options.Policy)
 	handler, err := api.New(svc, db, options)
 	if err != nil {
 		return err
