@@ -266,6 +266,7 @@ func (a *Agent) recheck() {
 func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	v, ok := a.deps.Source.Latest()
 	if !ok {
+		a.waitForView()
 		return false, false
 	}
 	start := time.Now()
@@ -306,9 +307,23 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	return changed, a.tracker.open()
 }
 
-// findings are what the surfaces have found around the host.
+// waitForView reports why there is no view to act on, where that is for a person
+// to know. The host stays as it is.
+func (a *Agent) waitForView() {
+	if found := a.findings(); len(found) > 0 {
+		a.tracker.update(time.Now(), trouble(host.NewState(), reconcile.Result{}, found), samePlan)
+		a.report(0)
+		a.shared.noticed(a)
+	}
+}
+
+// findings are what the surfaces have found around the host, and why the newest
+// view is not acted on.
 func (a *Agent) findings() []host.Finding {
 	var all []host.Finding
+	if held := a.deps.Source.State().Held; held != "" {
+		all = append(all, host.Finding{Object: neutrino.HostObject, Reason: held})
+	}
 	for _, s := range a.deps.Surfaces {
 		if f, ok := s.(finder); ok {
 			all = append(all, f.Findings()...)

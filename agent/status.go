@@ -88,6 +88,13 @@ func (s *shared) update(a *Agent, v feed.View, res reconcile.Result) {
 	s.view, s.state = a.planned, a.state
 }
 
+// noticed shows what is wrong while there is no view yet.
+func (s *shared) noticed(a *Agent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Noticed = a.tracker.list(of(neutrino.Noticed))
+}
+
 // Status is the agent's present status, without what is metered.
 func (a *Agent) Status() Status {
 	a.shared.mu.Lock()

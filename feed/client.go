@@ -61,6 +61,8 @@ type ClientState struct {
 	// Refused is set while the server answers and turns the agent away: somebody has
 	// to do something about it.
 	Refused bool
+	// Held says why the newest view is not acted on, "" while it is.
+	Held string
 	// Version is that of the server's program, "" before it has said one. Lacks are
 	// the attributes of rows that the server knows and this program does not.
 	Version string
@@ -88,9 +90,17 @@ type Client struct {
 
 // holding is a complete view in both its forms. It is replaced, never changed.
 type holding struct {
-	host     *view.Host
 	rows     map[view.Key]json.RawMessage // as the server wrote them, for the digest
 	revision int64
+	// ignorable are the rows that a program which does not know their kind may leave
+	// out.
+	ignorable map[view.Key]bool
+	// host is what is acted on: the rows as of the revision acted. While there are
+	// rows of kinds that are neither known nor ignorable, it is the last view before
+	// they came, and acted is 0 when there was none.
+	host    *view.Host
+	acted   int64
+	foreign map[view.Key]bool
 }
 
 // NewClient checks the configuration; [Client.Run] runs the client.
@@ -189,11 +199,11 @@ func (c *Client) Run(ctx context.Context) error {
 func (c *Client) offerStored() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.latest.Host != nil || c.held.revision == 0 {
+	if c.latest.Host != nil || c.held.acted == 0 {
 		return
 	}
-	slog.Info("feed: no server yet, using the stored view", "revision", c.held.revision)
-	c.latest = View{Host: c.held.host, Revision: c.held.revision, Stored: true, of: c.held}
+	slog.Info("feed: no server yet, using the stored view", "revision", c.held.acted)
+	c.latest = View{Host: c.held.host, Revision: c.held.acted, Stored: true, of: c.held}
 	signal(c.changed)
 }
 

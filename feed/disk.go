@@ -35,6 +35,8 @@ type storedRow struct {
 	Kind  string          `json:"kind"`
 	ID    string          `json:"id"`
 	Value json.RawMessage `json:"value"`
+	// Ignorable is [view.Row]'s.
+	Ignorable bool `json:"ignorable,omitempty"`
 }
 
 // storedHeld is how what is in force differs from the view.
@@ -168,7 +170,7 @@ func readStored(path string) (stored, error) {
 func fromStored(rows []storedRow) []view.Row {
 	var out []view.Row
 	for _, r := range rows {
-		out = append(out, view.Row{Kind: r.Kind, ID: r.ID, Value: r.Value})
+		out = append(out, view.Row{Kind: r.Kind, ID: r.ID, Value: r.Value, Ignorable: r.Ignorable})
 	}
 	return out
 }
@@ -176,7 +178,7 @@ func fromStored(rows []storedRow) []view.Row {
 func toStored(rows []view.Row) []storedRow {
 	var out []storedRow
 	for _, r := range rows {
-		out = append(out, storedRow{r.Kind, r.ID, r.Value})
+		out = append(out, storedRow{r.Kind, r.ID, r.Value, r.Ignorable})
 	}
 	slices.SortFunc(out, func(a, b storedRow) int {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID))

@@ -82,7 +82,7 @@ func (f *follower) push(u update) error {
 		return err
 	}
 	for _, r := range u.delta.Puts {
-		piece.Puts = append(piece.Puts, &feedpb.Row{Kind: r.Kind, Id: r.ID, Value: r.Value})
+		piece.Puts = append(piece.Puts, &feedpb.Row{Kind: r.Kind, Id: r.ID, Value: r.Value, Ignorable: r.Ignorable})
 		size += len(r.Value) + len(r.ID)
 		if err := flush(false); err != nil {
 			return err

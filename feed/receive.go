@@ -16,7 +16,7 @@ import (
 func (h holding) list() []view.Row {
 	rows := make([]view.Row, 0, len(h.rows))
 	for k, v := range h.rows {
-		rows = append(rows, view.Row{Kind: k.Kind, ID: k.ID, Value: v})
+		rows = append(rows, view.Row{Kind: k.Kind, ID: k.ID, Value: v, Ignorable: h.ignorable[k]})
 	}
 	return rows
 }
@@ -32,38 +32,79 @@ func (s *stage) add(v *feedpb.View) {
 		*s = stage{full: true}
 	}
 	for _, r := range v.GetPuts() {
-		s.delta.Puts = append(s.delta.Puts, view.Row{Kind: r.GetKind(), ID: r.GetId(), Value: r.GetValue()})
+		s.delta.Puts = append(s.delta.Puts, view.Row{Kind: r.GetKind(), ID: r.GetId(), Value: r.GetValue(), Ignorable: r.GetIgnorable()})
 	}
 	for _, k := range v.GetDrops() {
 		s.delta.Drops = append(s.delta.Drops, view.Key{Kind: k.GetKind(), ID: k.GetId()})
 	}
 }
 
-// commit is what the host holds after the change.
+// commit is what the host holds after the change. Of rows that this program may
+// not leave out and does not know, nobody can say which other rows they
+// restrict: while there are some, the host acts on the view of before.
 func (s *stage) commit(h holding, revision int64) (holding, error) {
-	if s.full {
-		h = holding{host: view.New(h.host.Name)}
-	}
-	h.revision = revision
-	if s.delta.Empty() {
+	if !s.full && s.delta.Empty() {
+		if h.revision = revision; len(h.foreign) == 0 {
+			h.acted = revision
+		}
 		return h, nil
 	}
-	host, err := view.Apply(h.host, s.delta)
-	if err != nil {
-		return h, err
-	}
-	rows := maps.Clone(h.rows)
-	if rows == nil {
-		rows = map[view.Key]json.RawMessage{}
+	next := holding{revision: revision, host: h.host, acted: h.acted}
+	if s.full {
+		next.rows, next.ignorable, next.foreign = map[view.Key]json.RawMessage{}, map[view.Key]bool{}, map[view.Key]bool{}
+	} else {
+		next.rows, next.ignorable, next.foreign = cloned(h.rows), cloned(h.ignorable), cloned(h.foreign)
 	}
 	for _, r := range s.delta.Puts {
-		rows[r.Key()] = r.Value
+		k := r.Key()
+		next.rows[k] = r.Value
+		set(next.ignorable, k, r.Ignorable)
+		set(next.foreign, k, !r.Ignorable && !view.Knows(r.Kind))
 	}
 	for _, k := range s.delta.Drops {
-		delete(rows, k)
+		delete(next.rows, k)
+		delete(next.ignorable, k)
+		delete(next.foreign, k)
 	}
-	h.host, h.rows = host, rows
-	return h, nil
+	from, delta := h.host, s.delta
+	switch {
+	case len(next.foreign) > 0:
+		return next, nil
+	case s.full || len(h.foreign) > 0:
+		from, delta = view.New(h.host.Name), view.Delta{Puts: next.list()}
+	}
+	var err error
+	next.host, err = view.Apply(from, delta)
+	next.acted = revision
+	return next, err
+}
+
+func cloned[V any](m map[view.Key]V) map[view.Key]V {
+	if m == nil {
+		return map[view.Key]V{}
+	}
+	return maps.Clone(m)
+}
+
+func set(m map[view.Key]bool, k view.Key, is bool) {
+	if is {
+		m[k] = true
+	} else {
+		delete(m, k)
+	}
+}
+
+// heldBack says why the host does not act on its newest view, "" when it does.
+func (h holding) heldBack() string {
+	if len(h.foreign) == 0 {
+		return ""
+	}
+	kinds := map[string]bool{}
+	for k := range h.foreign {
+		kinds[k.Kind] = true
+	}
+	return fmt.Sprintf("revision %d is not acted on, the host works by revision %d: the server sends rows of a kind that this agent does not know and may not leave out (%s); upgrade the agent",
+		h.revision, h.acted, cut(strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")))
 }
 
 // receive takes views in. What is not complete when the stream ends is
@@ -122,11 +163,20 @@ func (c *Client) meet(m *feedpb.View) {
 
 // accept hands a complete view over.
 func (c *Client) accept(h holding, causes []string) {
+	held := h.heldBack()
 	c.mu.Lock()
+	was := c.held
 	c.held = h
-	c.latest = View{Host: h.host, Revision: h.revision, Causes: append(c.latest.Causes, causes...), of: h}
-	c.state = ClientState{Connected: true, Version: c.state.Version, Lacks: c.state.Lacks}
-	if !c.config.Accepts {
+	if held == "" {
+		c.latest = View{Host: h.host, Revision: h.acted, Causes: append(c.latest.Causes, causes...), of: h}
+	} else if c.latest.Host == nil && was.acted > 0 {
+		c.latest = View{Host: was.host, Revision: was.acted, Stored: true, of: was}
+	}
+	if held != "" && c.state.Held == "" {
+		slog.Error("feed: view not acted on", "reason", held)
+	}
+	c.state = ClientState{Connected: true, Version: c.state.Version, Lacks: c.state.Lacks, Held: held}
+	if !c.config.Accepts && held == "" {
 		c.accepted = kept{holding: h}
 		signal(c.unsaved)
 	}

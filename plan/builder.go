@@ -22,6 +22,9 @@ type builder struct {
 	ports    []neutrino.Port // bound here and not refused, by id
 	standby  []neutrino.Port // may move here, and not refused, by id
 	networks []view.Network  // by id
+	// closed are networks, subnets, groups and routers that are not understood, or
+	// have a rule or member that is not, with the reason.
+	closed map[neutrino.ID]string
 	// dhcp is our DHCP port of each network that this host serves.
 	dhcp map[neutrino.ID]neutrino.Port
 	// claimed and foreigners are made when they are first needed: see foreignTo.
@@ -34,6 +37,7 @@ func newBuilder(v *view.Host, c Config) *builder {
 	for _, id := range slices.Sorted(maps.Keys(v.Networks)) {
 		b.networks = append(b.networks, v.Networks[id])
 	}
+	b.misread()
 	chains := map[string]neutrino.ID{}
 	b.ports, b.standby = b.admitted(v.Ports, chains), b.admitted(v.Standby, chains)
 	for _, p := range b.ports {
@@ -50,6 +54,9 @@ func (b *builder) admitted(ports map[neutrino.ID]neutrino.Port, chains map[strin
 	var out []neutrino.Port
 	for _, id := range slices.Sorted(maps.Keys(ports)) {
 		p := ports[id]
+		if b.builtOn(p) != "" {
+			continue // and refused
+		}
 		if _, ok := b.view.Networks[p.NetworkID]; !ok {
 			b.refuse(p, fmt.Sprintf("network %s has no local VLAN on this host", p.NetworkID))
 			continue

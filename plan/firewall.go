@@ -54,8 +54,9 @@ var firewallWhy = host.Why{Feature: "firewall", Object: neutrino.FirewallObject}
 func (b *builder) rulesByGroup() map[neutrino.ID][]neutrino.SecurityGroupRule {
 	out := map[neutrino.ID][]neutrino.SecurityGroupRule{}
 	for _, id := range slices.Sorted(maps.Keys(b.view.Rules)) {
-		r := b.view.Rules[id]
-		out[r.SecurityGroupID] = append(out[r.SecurityGroupID], r)
+		if r := b.view.Rules[id]; b.understood(r) {
+			out[r.SecurityGroupID] = append(out[r.SecurityGroupID], r)
+		}
 	}
 	return out
 }

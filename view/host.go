@@ -39,6 +39,9 @@ type Host struct {
 	// MeteringLabels count on a router of Routers; MeteringRules are their rules.
 	MeteringLabels map[neutrino.ID]neutrino.MeteringLabel
 	MeteringRules  map[neutrino.ID]neutrino.MeteringLabelRule
+	// Misread are rows that this program does not understand, by their keys. They are
+	// in none of the other maps.
+	Misread map[Key]Misread
 }
 
 // Network is a network that is present on the host.
@@ -95,5 +98,6 @@ func New(name string) *Host {
 		Members: map[neutrino.ID]Members{}, Routers: map[neutrino.ID]neutrino.Router{},
 		FloatingIPs: map[neutrino.ID]neutrino.FloatingIP{}, Forwardings: map[neutrino.ID]neutrino.PortForwarding{},
 		MeteringLabels: map[neutrino.ID]neutrino.MeteringLabel{}, MeteringRules: map[neutrino.ID]neutrino.MeteringLabelRule{},
+		Misread: map[Key]Misread{},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/strictjson"
 )
 
 // Key names one row of a view. Kind is one of "network", "subnet", "port",
@@ -45,6 +46,9 @@ const (
 type Row struct {
 	Kind, ID string
 	Value    json.RawMessage
+	// Ignorable is set where an agent that does not know the kind may leave the row
+	// out: without it the host does less, and nothing is open that should be closed.
+	Ignorable bool
 }
 
 // Key is the name of the row.
@@ -99,7 +103,7 @@ func (t table[V]) diff(old, new *Host, d *Delta) {
 		if was, ok := from[id]; ok && reflect.DeepEqual(was, v) {
 			continue
 		}
-		d.Puts = append(d.Puts, Row{t.label, string(id), encode(v)})
+		d.Puts = append(d.Puts, Row{Kind: t.label, ID: string(id), Value: encode(v)})
 	}
 	for id := range from {
 		if _, ok := to[id]; !ok {
@@ -115,7 +119,8 @@ func (t table[V]) own(h *Host) {
 
 func (t table[V]) put(h *Host, id neutrino.ID, value []byte) error {
 	var v V
-	if err := json.Unmarshal(value, &v); err != nil {
+	if err := strictjson.Unmarshal(value, &v); err != nil {
+		delete(*t.of(h), id)
 		return err
 	}
 	(*t.of(h))[id] = v
@@ -149,44 +154,54 @@ func Diff(old, new *Host) Delta {
 
 func compareKeys(a, b Key) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) }
 
-// Apply is h with the delta applied; h itself stays as it is. It fails on a
-// kind that this version does not know and on a value that it cannot read:
-// a view with a hole in it is not complete.
+// Apply is h with the delta applied; h itself stays as it is. A row that cannot
+// be understood is in Misread; other rows do not notice. A kind that this
+// version does not know is an [*UnknownKindError], unless its rows may be left
+// out.
 func Apply(h *Host, d Delta) (*Host, error) {
 	c := *h
+	c.Misread = maps.Clone(h.Misread)
+	if c.Misread == nil {
+		c.Misread = map[Key]Misread{}
+	}
 	known := map[string]kind{}
 	for _, k := range kinds {
 		known[k.name()] = k
 	}
 	owned := map[string]bool{}
-	find := func(key Key) (kind, error) {
-		k, ok := known[key.Kind]
-		if !ok {
-			return nil, fmt.Errorf("view: unknown kind of row %q", key.Kind)
-		}
-		if !owned[key.Kind] {
+	own := func(k kind) {
+		if !owned[k.name()] {
 			k.own(&c)
-			owned[key.Kind] = true
+			owned[k.name()] = true
 		}
-		return k, nil
 	}
 	for _, r := range d.Puts {
-		k, err := find(r.Key())
-		if err != nil {
-			return nil, err
+		k, ok := known[r.Kind]
+		switch {
+		case !ok && r.Ignorable:
+			continue
+		case !ok:
+			return nil, &UnknownKindError{r.Kind}
 		}
+		own(k)
+		delete(c.Misread, r.Key())
 		if err := k.put(&c, neutrino.ID(r.ID), r.Value); err != nil {
-			return nil, fmt.Errorf("view: read %s %s: %w", r.Kind, r.ID, err)
+			c.Misread[r.Key()] = misread(r.Value, err)
 		}
 	}
 	for _, key := range d.Drops {
-		k, err := find(key)
-		if err != nil {
-			return nil, err
+		if k, ok := known[key.Kind]; ok {
+			own(k)
+			delete(c.Misread, key)
+			k.drop(&c, neutrino.ID(key.ID))
 		}
-		k.drop(&c, neutrino.ID(key.ID))
 	}
 	return &c, nil
+}
+
+// Knows reports whether this program knows rows of the kind.
+func Knows(name string) bool {
+	return slices.ContainsFunc(kinds[:], func(k kind) bool { return k.name() == name })
 }
 
 // Digest is a checksum of the rows of a view, whatever their order: two ends

@@ -500,15 +500,6 @@ func TestAPortIsNewsOnlyWhereItsNetworkIs(t *testing.T) {
 	}
 }
 
-func TestARowThatIsNotUnderstoodMakesNoView(t *testing.T) {
-	h := view.New("c1")
-	for _, r := range []view.Row{{Kind: "mystery", ID: "x", Value: []byte("{}")}, {Kind: view.KindPort, ID: "x", Value: []byte("{")}} {
-		if _, err := view.Apply(h, view.Delta{Puts: []view.Row{r}}); err == nil {
-			t.Errorf("row %+v was taken", r)
-		}
-	}
-}
-
 // 500 ports on the host, 500 elsewhere, one network, one group of 1000.
 func BenchmarkViewOf500Ports(b *testing.B) {
 	ctx := context.Background()
