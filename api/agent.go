@@ -6,11 +6,12 @@ import (
 	"neutrino"
 	"neutrino/api/wire"
 	"neutrino/intent"
+	"neutrino/intent/liveness"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
 
-func agents(config intent.Config) *kind[neutrino.Agent] {
+func agents() *kind[neutrino.Agent] {
 	return kind[neutrino.Agent]{
 		names:   names{"agent", "agents", "agents", "AgentNotFound", "Agent %s could not be found"},
 		table:   store.Agents,
@@ -19,7 +20,7 @@ func agents(config intent.Config) *kind[neutrino.Agent] {
 		update:  intent.UpdateAgent, remove: intent.DeleteAgent,
 		present: func(v view, a *neutrino.Agent) *neutrino.Agent {
 			now := *a
-			now.Alive = intent.AgentAlive(a, v.now, config.AgentDownTime)
+			now.Alive = v.life(a.Host) != liveness.Dead
 			return &now
 		},
 		computed: []column[neutrino.Agent]{

@@ -148,13 +148,14 @@ type call struct {
 func (c *call) view() view {
 	return view{
 		Reader: c.api.db.Snapshot(), caller: c.caller, judge: c.judge, now: time.Now().UTC(),
+		life:     c.api.svc.Judge().State,
 		networks: map[neutrino.ID]*neutrino.Network{},
 	}
 }
 
 // inside is the state within a transaction, as the caller sees it.
 func (c *call) inside(tx *intent.Tx) view {
-	return view{Reader: tx, caller: c.caller, judge: c.judge, now: tx.Now}
+	return view{Reader: tx, caller: c.caller, judge: c.judge, now: tx.Now, life: tx.Life}
 }
 
 // allowed refuses a request on which a rule decides that looks at the caller

@@ -12,6 +12,7 @@ import (
 	"neutrino/api/wire"
 	"neutrino/auth"
 	"neutrino/intent"
+	"neutrino/intent/liveness"
 	"neutrino/intent/quota"
 	"neutrino/store"
 )
@@ -56,6 +57,7 @@ type view struct {
 	caller intent.Caller
 	judge  judge
 	now    time.Time
+	life   func(host string) liveness.State
 	// networks are those that the answer has asked for; nil where they can change
 	// meanwhile.
 	networks map[neutrino.ID]*neutrino.Network

@@ -9,7 +9,7 @@ import (
 // the order in which /v2.0/ lists it. A new resource is one entry here and one
 // file.
 func resources(config intent.Config) []resource {
-	n, r, a := networks(), routers(), agents(config)
+	n, r, a := networks(), routers(), agents()
 	schedules(n, r, a)
 	return []resource{
 		tagged(n, work.Networks()),

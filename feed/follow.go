@@ -105,6 +105,9 @@ func (f *follower) receive() error {
 		if err != nil {
 			return err // io.EOF too: an agent that says no more has left
 		}
+		if f.handlers.Heard != nil && f.rec.current(f.ses) {
+			f.handlers.Heard(f.rec.host)
+		}
 		f.ses.mu.Lock()
 		switch body := m.GetBody().(type) {
 		case *feedpb.AgentMessage_Report:

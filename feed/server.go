@@ -26,6 +26,9 @@ import (
 type Handlers struct {
 	// Version is that of the server's program, which agents are told.
 	Version string
+	// Heard is called with the host of each message of a registered agent, at once:
+	// also while another handler of the stream has not returned. nil is nobody.
+	Heard func(host string)
 	// Register is called when an agent connects, before it has the host; it counts
 	// as a heartbeat. An error refuses the stream.
 	Register func(ctx context.Context, r neutrino.Registration) error

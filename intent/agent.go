@@ -11,11 +11,6 @@ import (
 	"neutrino/store"
 )
 
-// AgentAlive reports whether the agent was heard of within the down time.
-func AgentAlive(a *neutrino.Agent, now time.Time, downTime time.Duration) bool {
-	return work.AgentAlive(a, now, downTime)
-}
-
 // UpdateAgent changes an agent's administrative state or description; only an
 // admin sees agents. change gets a copy.
 func UpdateAgent(tx *Tx, id neutrino.ID, change func(*neutrino.Agent) error, _ neutrino.Fields) (*neutrino.Agent, error) {
@@ -67,6 +62,7 @@ func Register(tx *Tx, reg neutrino.Registration) error {
 	if err := checkRegistration(reg); err != nil {
 		return err
 	}
+	tx.Speaker = reg.Host
 	if reg.Bridge == "" {
 		reg.Bridge = "br-int"
 	}
@@ -126,7 +122,7 @@ func sameHost(a, b *neutrino.Host) bool {
 		maps.Equal(a.BridgeMappings, b.BridgeMappings) && a.Version == b.Version && slices.Equal(a.Lacks, b.Lacks)
 }
 
-// Heartbeat notes that the host's agents are alive, and schedules networks and
+// Heartbeat notes when the host's agents were heard, for display, and schedules networks and
 // routers that wait for a host. The error is NotFound when the host has no agents: it has to
 // register again.
 func Heartbeat(tx *Tx, host string) error {
@@ -134,6 +130,7 @@ func Heartbeat(tx *Tx, host string) error {
 	if len(list) == 0 {
 		return work.Agents().Missing(neutrino.ID(host))
 	}
+	tx.Speaker = host
 	has := map[string]bool{}
 	for _, old := range list {
 		store.Get(tx.Tx, store.Agents, old.ID)

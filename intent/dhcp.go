@@ -139,7 +139,7 @@ func dhcpHosts(tx *Tx) []*neutrino.Agent { return readyAgents(tx, neutrino.Agent
 // leastLoaded is the one of the agents with the fewest networks whose host can
 // serve this network too and does not yet (dataplane.md section 8); nil if none.
 func leastLoaded(tx *Tx, n *neutrino.Network, among []*neutrino.Agent) *neutrino.Agent {
-	best, least := (*neutrino.Agent)(nil), 0
+	var best choice
 	for _, a := range among {
 		if len(n.AvailabilityZoneHints) > 0 && !slices.Contains(n.AvailabilityZoneHints, a.AvailabilityZone) {
 			continue
@@ -150,12 +150,9 @@ func leastLoaded(tx *Tx, n *neutrino.Network, among []*neutrino.Agent) *neutrino
 		if _, ok := binding.Capable(tx, a.Host, n); !ok {
 			continue
 		}
-		load := store.Count(tx.Tx, store.DHCPBindingsByHost, a.Host)
-		if best == nil || load < least || load == least && a.Host < best.Host {
-			best, least = a, load
-		}
+		best.offer(tx, a, store.Count(tx.Tx, store.DHCPBindingsByHost, a.Host))
 	}
-	return best
+	return best.agent
 }
 
 // serveFrom makes or changes the DHCP port on one host.

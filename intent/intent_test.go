@@ -25,6 +25,7 @@ type cloud struct {
 	db  *store.DB
 	mu  sync.Mutex
 	now time.Time
+	ran time.Duration // by the monotonic clock
 }
 
 var (
@@ -41,21 +42,41 @@ func newCloud(t testing.TB, adjust ...func(*Config)) *cloud {
 		f(&config)
 	}
 	c := &cloud{t: t, db: db, now: time.Date(2030, 1, 2, 3, 4, 5, 600, time.UTC)}
+	c.s = NewWith(db, config, c.source())
+	t.Cleanup(func() { c.audit() })
+	return c
+}
+
+// source has the test's clocks.
+func (c *cloud) source() Source {
 	source := SystemSource()
 	source.Now = func() time.Time {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return c.now
 	}
-	c.s = NewWith(db, config, source)
-	t.Cleanup(func() { c.audit() })
-	return c
+	source.Elapsed = func() time.Duration {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.ran
+	}
+	return source
 }
+
+// restart makes a new service on the same store.
+func (c *cloud) restart() { c.s = NewWith(c.db, c.s.Config(), c.source()) }
 
 func (c *cloud) later(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	c.now, c.ran = c.now.Add(d), c.ran+d
+}
+
+// setClock sets the wall clock, as a person or NTP does: no time passes.
+func (c *cloud) setClock(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(by)
 }
 
 func (c *cloud) try(who Caller, f func(*Tx) error) error {

@@ -5,10 +5,12 @@ import (
 
 	"neutrino"
 	"neutrino/intent/binding"
+	"neutrino/intent/liveness"
 	"neutrino/store"
 )
 
-// readyAgents are the agents of the type that work may be given to now.
+// readyAgents are the agents of the type that work may be given to now. Those of
+// hosts that were not heard since the server's start are among them.
 func readyAgents(tx *Tx, agentType string) []*neutrino.Agent {
 	var list []*neutrino.Agent
 	for a := range store.All(tx.Tx, store.Agents) {
@@ -20,7 +22,29 @@ func readyAgents(tx *Tx, agentType string) []*neutrino.Agent {
 }
 
 func ready(tx *Tx, a *neutrino.Agent) bool {
-	return a.AdminStateUp && AgentAlive(a, tx.Now, tx.Config.AgentDownTime)
+	return a.AdminStateUp && tx.Life(a.Host) != liveness.Dead
+}
+
+// choice is the best of the agents so far: one that was heard before one that was
+// not since the server's start, then the one with the least to do.
+type choice struct {
+	agent   *neutrino.Agent
+	unheard bool
+	load    int
+}
+
+func (c *choice) offer(tx *Tx, a *neutrino.Agent, load int) {
+	o := choice{a, tx.Life(a.Host) != liveness.Alive, load}
+	switch {
+	case c.agent == nil:
+		*c = o
+	case o.unheard != c.unheard:
+		if c.unheard {
+			*c = o
+		}
+	case o.load < c.load || o.load == c.load && a.Host < c.agent.Host:
+		*c = o
+	}
 }
 
 // placeRouter gives a router with ports a host, and binds those of its ports
@@ -57,7 +81,7 @@ func reaches(tx *Tx, host string, list []*neutrino.Port) bool {
 // leastRouters is the ready L3 agent with the fewest routers whose host can have
 // the router's ports and has not got the router; nil if none.
 func leastRouters(tx *Tx, r *neutrino.Router, list []*neutrino.Port) *neutrino.Agent {
-	best, least := (*neutrino.Agent)(nil), 0
+	var best choice
 	b, bound := store.Peek(tx.Tx, store.RouterBindings, r.ID)
 	for _, a := range readyAgents(tx, neutrino.AgentL3) {
 		if len(r.AvailabilityZoneHints) > 0 && !slices.Contains(r.AvailabilityZoneHints, a.AvailabilityZone) {
@@ -66,12 +90,9 @@ func leastRouters(tx *Tx, r *neutrino.Router, list []*neutrino.Port) *neutrino.A
 		if bound && b.Host == a.Host || !canRun(tx, a.Host, list) {
 			continue
 		}
-		load := store.Count(tx.Tx, store.RouterBindingsByHost, a.Host)
-		if best == nil || load < least || load == least && a.Host < best.Host {
-			best, least = a, load
-		}
+		best.offer(tx, a, store.Count(tx.Tx, store.RouterBindingsByHost, a.Host))
 	}
-	return best
+	return best.agent
 }
 
 // canRun reports whether the host can have all the ports now.
@@ -185,28 +206,6 @@ func evacuateDHCP(tx *Tx, b *neutrino.DHCPBinding) (bool, error) {
 	return false, nil
 }
 
-// deserted takes work from hosts whose agents for it were deleted.
-func deserted(tx *Tx) (moved int, err error) {
-	for _, h := range slices.Collect(store.All(tx.Tx, store.Hosts)) {
-		for _, agentType := range []string{neutrino.AgentL3, neutrino.AgentDHCP} {
-			id := agentID(agentType, h.Name)
-			if _, ok := store.Peek(tx.Tx, store.Agents, id); ok {
-				continue
-			}
-			n, err := evacuate(tx, agentType, h.Name, scheduleBatch-moved)
-			if err != nil {
-				return moved, err
-			}
-			if n > 0 {
-				store.Exists(tx.Tx, store.Agents, id) // a registration meanwhile saves it
-				forgetHost(tx, h.Name)
-			}
-			moved += n
-		}
-	}
-	return moved, nil
-}
-
 // failOverRouter moves a router to another host; false when none can run it.
 func failOverRouter(tx *Tx, b *neutrino.RouterBinding) (bool, error) {
 	r, ok := store.Get(tx.Tx, store.Routers, b.RouterID)
@@ -232,48 +231,6 @@ func failOverDHCP(tx *Tx, b *neutrino.DHCPBinding) (bool, error) {
 		return false, nil
 	}
 	return true, moveDHCP(tx, b, a)
-}
-
-// Reschedule moves the routers and the DHCP service of networks away from hosts
-// whose agents were deleted, or were not heard of within the down time, and says
-// how many it moved. What no other host can take stays with a dead agent. It
-// calls none dead before the service has had a down time itself to hear of the
-// agents: after a rest of the server's all of them seem dead until they connect
-// again. It is to be called again and again; one call moves a limited number.
-func Reschedule(tx *Tx) (moved int, err error) {
-	if moved, err = deserted(tx); moved > 0 || err != nil {
-		return moved, err
-	}
-	if tx.Now.Sub(tx.Since) < tx.Config.AgentDownTime {
-		return 0, nil
-	}
-	for _, a := range slices.Collect(store.All(tx.Tx, store.Agents)) {
-		if AgentAlive(a, tx.Now, tx.Config.AgentDownTime) {
-			continue
-		}
-		n, err := abandon(tx, a, scheduleBatch-moved)
-		if err != nil {
-			return moved, err
-		}
-		if n > 0 {
-			store.Get(tx.Tx, store.Agents, a.ID) // a heartbeat meanwhile saves it
-		}
-		if moved += n; moved == scheduleBatch {
-			return moved, nil
-		}
-	}
-	return moved, nil
-}
-
-// abandon moves at most so many things off a dead agent's host.
-func abandon(tx *Tx, a *neutrino.Agent, most int) (moved int, err error) {
-	switch a.AgentType {
-	case neutrino.AgentL3:
-		return each(tx, slices.Collect(store.By(tx.Tx, store.RouterBindingsByHost, a.Host)), most, failOverRouter)
-	case neutrino.AgentDHCP:
-		return each(tx, slices.Collect(store.By(tx.Tx, store.DHCPBindingsByHost, a.Host)), most, failOverDHCP)
-	}
-	return 0, nil
 }
 
 // each does at most so many of the list, and no more than fit in a transaction.

@@ -8,10 +8,11 @@ import (
 	"neutrino/store"
 )
 
-func (c *cloud) reschedule() (moved int) {
+func (c *cloud) reschedule() int {
 	c.t.Helper()
-	c.do(admin, func(tx *Tx) (err error) { moved, err = Reschedule(tx); return })
-	return moved
+	var r Rescheduled
+	c.do(admin, func(tx *Tx) (err error) { r, err = Reschedule(tx, scheduleBatch); return })
+	return r.Moved
 }
 
 func TestRoutersGoToTheHostWithTheFewest(t *testing.T) {
@@ -112,9 +113,7 @@ func TestNothingMovesRightAfterTheServersRest(t *testing.T) {
 	outside, _ := c.outside()
 	_, _, r := c.behind(alice, outside, "10.0.0.0/24")
 	c.later(10 * time.Minute)
-	source := SystemSource()
-	source.Now = func() time.Time { return c.now }
-	c.s = NewWith(c.db, c.s.Config(), source)
+	c.restart()
 	c.registerL3("net2") // net1 has not yet found its way back
 	if got := c.reschedule(); got != 0 || c.hostOf(r.ID) != "net1" {
 		t.Errorf("moved %d", got)

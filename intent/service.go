@@ -12,6 +12,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent/binding"
+	"neutrino/intent/liveness"
 	"neutrino/intent/quota"
 	"neutrino/intent/serverevent"
 	"neutrino/intent/work"
@@ -39,17 +40,19 @@ func DefaultConfig() Config {
 // CheckRevision is [work.CheckRevision].
 func CheckRevision(std neutrino.Standard, want int64) error { return work.CheckRevision(std, want) }
 
-// Source is where a transaction gets its clock and its randomness from. Both
-// are called once for each run of a transaction, also concurrently.
+// Source is where a service gets its clocks and its randomness from. Now and
+// Rand are called once for each run of a transaction, also concurrently.
 type Source struct {
-	Now  func() time.Time
+	Now  func() time.Time // for display: somebody may set it
 	Rand func() *rand.Rand
+	// Elapsed only runs forward; it decides which hosts are dead.
+	Elapsed func() time.Duration
 }
 
-// SystemSource is the machine's clock and a generator with a seed of the
+// SystemSource is the machine's clocks and a generator with a seed of the
 // kernel's.
 func SystemSource() Source {
-	return Source{Now: time.Now, Rand: func() *rand.Rand {
+	return Source{Now: time.Now, Elapsed: liveness.Monotonic(), Rand: func() *rand.Rand {
 		var seed [32]byte
 		crand.Read(seed[:]) // never fails: crypto/rand ends the program instead
 		return rand.New(rand.NewChaCha8(seed))
@@ -61,7 +64,7 @@ type Service struct {
 	db     *store.DB
 	config Config
 	source Source
-	since  time.Time // when it began to hear agents
+	judge  *liveness.Judge
 }
 
 // New makes a service on the store with [SystemSource].
@@ -70,11 +73,15 @@ func New(db *store.DB, c Config) *Service { return NewWith(db, c, SystemSource()
 // NewWith makes a service with a clock and randomness of the caller's, for
 // tests that want the same result each time.
 func NewWith(db *store.DB, c Config, src Source) *Service {
-	return &Service{db: db, config: c, source: src, since: src.Now()}
+	return &Service{db: db, config: c, source: src, judge: liveness.New(c.AgentDownTime, src.Elapsed)}
 }
 
 // DB is the store that the service works on.
 func (s *Service) DB() *store.DB { return s.db }
+
+// Judge knows which hosts are alive. It hears of those whose registration or
+// heartbeat [Service.Do] carries out; who reads their streams tells it the rest.
+func (s *Service) Judge() *liveness.Judge { return s.judge }
 
 // Config is a copy of the service's configuration.
 func (s *Service) Config() Config { return s.config }
@@ -84,9 +91,10 @@ func (s *Service) Config() Config { return s.config }
 // effect outside the transaction. The error is f's, or the store's.
 func (s *Service) Do(ctx context.Context, caller Caller, f func(*Tx) error) error {
 	var tx *Tx
+	began := s.judge.Now()
 	_, err := s.db.Update(ctx, func(t *store.Tx) error {
 		tx = work.Begin(t, caller)
-		tx.Config, tx.Rand, tx.Since = &s.config, s.source.Rand(), s.since
+		tx.Config, tx.Rand, tx.Judge = &s.config, s.source.Rand(), s.judge
 		tx.Now = s.source.Now().UTC().Truncate(time.Second)
 		t.Because(caller.RequestID)
 		if err := f(tx); err != nil {
@@ -98,6 +106,9 @@ func (s *Service) Do(ctx context.Context, caller Caller, f func(*Tx) error) erro
 	})
 	if over := (*store.LimitError)(nil); errors.As(err, &over) && tx.Refuse != nil {
 		return tx.Refuse(over)
+	}
+	if err == nil && tx.Speaker != "" {
+		s.judge.HeardAt(tx.Speaker, began) // the commit may have taken long
 	}
 	return err
 }

@@ -41,6 +41,7 @@ type DB struct {
 	reservations reservations
 	admissions   admissions
 	log          changeLog
+	writes       writes
 
 	stop   context.CancelFunc
 	closed chan struct{} // when nothing is applied any more
@@ -146,7 +147,9 @@ func (db *DB) commit(ctx context.Context, charges []charge, compares []engine.Co
 		// What was made must be known: it is counted.
 		commit = context.WithoutCancel(ctx)
 	}
+	db.writes.begin()
 	rev, ok, err := db.engine.Txn(commit, compares, ops)
+	db.writes.end(err)
 	if err != nil {
 		return 0, false, unavailable(err)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // The keys in the engine: /t/<table>/<id> for rows, /c/<key> for claims, /w for
-// why the last revision came to be, and [identity.Key]. All begin with a slash, so that one watch sees every revision.
+// why the last revision came to be, /p for [DB.Probe], and [identity.Key]. All begin with a slash, so that one watch sees every revision.
 const (
 	allKeys     = "/"
 	tablePrefix = "/t/"

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,6 +16,9 @@ import (
 	"neutrino/api"
 	"neutrino/auth"
 	"neutrino/feed"
+	"neutrino/intent"
+	"neutrino/intent/failover"
+	"neutrino/intent/liveness"
 	"neutrino/nova"
 	"neutrino/store"
 )
@@ -66,14 +68,18 @@ func (m *measures) event(name neutrino.EventName, o nova.Outcome) {
 }
 
 // watch adds what is read from the store and the feed when somebody asks.
-func (m *measures) watch(db *store.DB, hosts *feed.Server, downTime time.Duration) {
+func (m *measures) watch(svc *intent.Service, hosts *feed.Server, mover *failover.Mover) {
 	m.registry.MustRegister(&state{
-		db: db, hosts: hosts, downTime: downTime,
+		svc: svc, hosts: hosts, mover: mover,
 		revision: prometheus.NewDesc("neutrino_store_revision", "The store's revision.", nil, nil),
 		objects:  prometheus.NewDesc("neutrino_store_objects", "Rows of a table.", []string{"table"}, nil),
-		agents:   prometheus.NewDesc("neutrino_agents", "Agents by type, and whether they were heard of lately.", []string{"type", "alive"}, nil),
+		agents:   prometheus.NewDesc("neutrino_agents", "Agents by type, and whether their host is not dead.", []string{"type", "alive"}, nil),
 		fed:      prometheus.NewDesc("neutrino_feed_hosts", "Hosts whose agent is connected to this server.", nil, nil),
 		waiting:  prometheus.NewDesc("neutrino_nova_events_waiting", "Events that Nova has not acknowledged.", nil, nil),
+		dead:     prometheus.NewDesc("neutrino_hosts_dead", "Hosts in use that seem dead, by whether they keep their work.", []string{"held"}, nil),
+		moved:    prometheus.NewDesc("neutrino_failover_moved_total", "Routers, and networks' DHCP services, that moved away from dead hosts.", nil, nil),
+		written:  prometheus.NewDesc("neutrino_store_write_age_seconds", "Time since a write of the store last worked.", nil, nil),
+		writing:  prometheus.NewDesc("neutrino_store_writing", "1 while the store's last write worked.", nil, nil),
 	})
 }
 
@@ -98,16 +104,17 @@ func policyNotes(p *auth.Policies) []string {
 
 // state is what the store and the feed say at the moment.
 type state struct {
-	db       *store.DB
-	hosts    *feed.Server
-	downTime time.Duration
+	svc   *intent.Service
+	hosts *feed.Server
+	mover *failover.Mover
 
 	revision, objects, agents, fed, waiting *prometheus.Desc
+	dead, moved, written, writing           *prometheus.Desc
 }
 
 // Describe names the figures.
 func (s *state) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.revision, s.objects, s.agents, s.fed, s.waiting} {
+	for _, d := range []*prometheus.Desc{s.revision, s.objects, s.agents, s.fed, s.waiting, s.dead, s.moved, s.written, s.writing} {
 		to <- d
 	}
 }
@@ -117,7 +124,7 @@ func (s *state) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value int, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
 	}
-	snap := s.db.Snapshot()
+	snap := s.svc.DB().Snapshot()
 	to <- prometheus.MustNewConstMetric(s.revision, prometheus.CounterValue, float64(snap.Revision()))
 	for table, n := range snap.Lengths() {
 		gauge(s.objects, n, table)
@@ -135,9 +142,26 @@ func (s *state) Collect(to chan<- prometheus.Metric) {
 	}
 	gauge(s.fed, s.hosts.Connected())
 	gauge(s.waiting, store.Len(snap, store.ServerEvents))
+	s.collectMover(to)
 }
 
-func (s *state) alive(a *neutrino.Agent) bool { return time.Since(a.HeartbeatAt) < s.downTime }
+func (s *state) collectMover(to chan<- prometheus.Metric) {
+	figure := func(d *prometheus.Desc, t prometheus.ValueType, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, t, value, labels...)
+	}
+	f := s.mover.Figures()
+	figure(s.dead, prometheus.GaugeValue, float64(len(f.Verdict.Movable())), "false")
+	figure(s.dead, prometheus.GaugeValue, float64(len(f.Verdict.Dead)-len(f.Verdict.Movable())), "true")
+	figure(s.moved, prometheus.CounterValue, float64(f.Moved))
+	figure(s.written, prometheus.GaugeValue, f.Age.Seconds())
+	writing := 0.0
+	if f.Writing {
+		writing = 1
+	}
+	figure(s.writing, prometheus.GaugeValue, writing)
+}
+
+func (s *state) alive(a *neutrino.Agent) bool { return s.svc.Judge().State(a.Host) != liveness.Dead }
 
 // serve serves /metrics on an address of its own until ctx ends: the
 // figures are for the operator, not for tenants.

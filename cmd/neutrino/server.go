@@ -24,6 +24,7 @@ import (
 	"neutrino/config"
 	"neutrino/feed"
 	"neutrino/intent"
+	"neutrino/intent/failover"
 	"neutrino/store"
 	"neutrino/store/engine/sqlite"
 )
@@ -38,7 +39,7 @@ var serverOptions = []config.Option{
 	{Section: "DEFAULT", Name: "dns_domain", Default: "openstacklocal", Help: "domain of the instances' names"},
 	{Section: "DEFAULT", Name: "global_physnet_mtu", Default: "1500", Help: "MTU of the underlay, bytes", Check: config.Number},
 	{Section: "DEFAULT", Name: "dhcp_agents_per_network", Default: "1", Help: "hosts that serve a network with DHCP", Check: config.Number},
-	{Section: "DEFAULT", Name: "agent_down_time", Default: "75", Help: "seconds after its last heartbeat at which an agent counts as dead", Check: config.Number},
+	{Section: "DEFAULT", Name: "agent_down_time", Default: "75", Help: "seconds without a word from a host after which it counts as dead; more than twice report_interval", Check: config.Number},
 	{Section: "DEFAULT", Name: "max_dns_nameservers", Default: "5", Help: "nameservers of a subnet", Check: config.Number},
 	{Section: "DEFAULT", Name: "max_subnet_host_routes", Default: "20", Help: "host routes of a subnet", Check: config.Number},
 	{Section: "DEFAULT", Name: "max_routes", Default: "30", Help: "extra routes of a router", Check: config.Number},
@@ -61,6 +62,7 @@ var serverOptions = []config.Option{
 	{Section: "ml2_type_flat", Name: "flat_networks", Default: "*", Help: "physical networks that may be a flat network, * for any"},
 	{Section: "ml2_type_vlan", Name: "network_vlan_ranges", Help: "VLANs of physical networks: <physical network>[:<first>:<last>],…; none for any that a host reaches", Check: vlanRanges},
 	{Section: "neutrino", Name: "reschedule_interval", Default: "1", Help: "seconds between two looks for dead agents, whose routers and networks move", Check: positive},
+	{Section: "neutrino", Name: "reschedule_most", Default: "50", Help: "routers and networks that move at one look at most", Check: positive},
 	{Section: "neutrino", Name: "feed_listen", Default: "unix:$state_path/feed.sock", Help: "where agents connect: unix:/path, or a loopback address:port"},
 	{Section: "neutrino", Name: "metrics_listen", Help: "address:port where /metrics shows figures for Prometheus; none for nowhere"},
 	{Section: "neutrino", Name: "api_names", Help: "names and addresses by which clients reach the API beside localhost and the server's own addresses, for auth_strategy = noauth and http_basic"},
@@ -122,17 +124,19 @@ func serve(ctx context.Context, v *config.Values) error {
 	if err := tellNova(ctx, group, notifying{v, svc, figures}); err != nil {
 		return err
 	}
-	group.Go(func() error {
-		return reschedule(ctx, svc, time.Duration(v.Int("neutrino", "reschedule_interval"))*time.Second)
+	mover := failover.New(svc, failover.Options{
+		Interval: time.Duration(v.Int("neutrino", "reschedule_interval")) * time.Second, Most: v.Int("neutrino", "reschedule_most"),
 	})
-	figures.watch(db, hosts, settings.AgentDownTime)
+	group.Go(func() error { return mover.Run(ctx) })
+	figures.watch(svc, hosts, mover)
 	if address := v.String("neutrino", "metrics_listen"); address != "" {
 		if err := figures.serve(ctx, group, address); err != nil {
 			return err
 		}
 	}
-	options.Ready, options.Observe = db.Check, figures.observe
-	options.Notes = figures.watchLimits(ctx, group, newSpaces(db, settings, v), options.Policy)
+	options.Ready, options.Observe = mover.Ready, figures.observe
+	limits := figures.watchLimits(ctx, group, newSpaces(db, settings, v), options.Policy)
+	options.Notes = func() []string { return append(limits(), mover.Notes()...) }
 	handler, err := api.New(svc, db, options)
 	if err != nil {
 		return err
@@ -174,35 +178,6 @@ func apiOptions(v *config.Values, log *slog.Logger) (api.Options, error) {
 	return o, err
 }
 
-// reschedule moves routers and networks away from dead agents, until the context
-// ends. Which agents are dead, [DEFAULT] agent_down_time says; a look that finds
-// none writes nothing. What cannot be moved now is tried again.
-func reschedule(ctx context.Context, svc *intent.Service, interval time.Duration) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		moved := 0
-		err := svc.Do(ctx, intent.Caller{Admin: true}, func(tx *intent.Tx) (err error) {
-			moved, err = intent.Reschedule(tx)
-			return err
-		})
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			slog.Error("server: move what dead agents had", "error", err)
-		case moved > 0:
-			slog.Warn("server: moved routers and networks away from dead agents", "moved", moved)
-			continue // one look moves a limited number
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
 // started sets the log up and says what in the files is not used.
 func started(v *config.Values, what string) *slog.Logger {
 	level := slog.LevelInfo
@@ -224,7 +199,7 @@ func handlers(svc *intent.Service) feed.Handlers {
 	server := intent.Caller{ProjectID: "", Admin: true}
 	do := func(ctx context.Context, f func(*intent.Tx) error) error { return svc.Do(ctx, server, f) }
 	return feed.Handlers{
-		Version: programVersion(), BeatInterval: beats,
+		Version: programVersion(), BeatInterval: beats, Heard: svc.Judge().Heard,
 		Register: func(ctx context.Context, r neutrino.Registration) error {
 			return do(ctx, func(tx *intent.Tx) error { return intent.Register(tx, r) })
 		},

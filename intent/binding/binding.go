@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/liveness"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -28,14 +29,14 @@ func Carries(h *neutrino.Host, n *neutrino.Network) bool {
 }
 
 // Capable is the host's registration when it can have a port of the network
-// now: known, made for it, and its Open vSwitch agent alive and enabled.
+// now: known, made for it, not dead, and its Open vSwitch agent enabled.
 func Capable(tx *work.Tx, host string, n *neutrino.Network) (*neutrino.Host, bool) {
 	h, ok := store.Peek(tx.Tx, store.Hosts, neutrino.ID(host))
 	if !ok || !Carries(h, n) {
 		return nil, false
 	}
 	a, ok := store.Peek(tx.Tx, store.Agents, work.AgentID(neutrino.AgentOVS, host))
-	return h, ok && a.AdminStateUp && work.AgentAlive(a, tx.Now, tx.Config.AgentDownTime)
+	return h, ok && a.AdminStateUp && tx.Life(host) != liveness.Dead
 }
 
 // Bind sets how the port is plugged on its host (dataplane.md section 6.1) and

@@ -4,7 +4,6 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"strings"
-	"time"
 
 	"neutrino"
 )
@@ -27,9 +26,4 @@ func NameID(name string) neutrino.ID {
 // stays when the agent is deleted and comes again.
 func AgentID(agentType, host string) neutrino.ID {
 	return NameID(strings.ReplaceAll(strings.ToLower(agentType), " ", "-") + "." + host)
-}
-
-// AgentAlive reports whether the agent was heard of within the down time.
-func AgentAlive(a *neutrino.Agent, now time.Time, downTime time.Duration) bool {
-	return now.Sub(a.HeartbeatAt) <= downTime
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/intent/liveness"
 	"neutrino/store"
 )
 
@@ -102,8 +103,11 @@ type Tx struct {
 	Config *Config
 	Rand   *rand.Rand
 
-	// Since is when the service began to hear agents.
-	Since time.Time
+	// Judge knows which hosts are alive.
+	Judge *liveness.Judge
+	// Speaker is the host whose agent this transaction has word of, "" for none:
+	// it is alive.
+	Speaker string
 	// Left is where a port went from a host in this run.
 	Left map[HostNetwork]bool
 
@@ -126,6 +130,14 @@ type HostNetwork struct {
 // what its fields say.
 func Begin(t *store.Tx, c Caller) *Tx {
 	return &Tx{Tx: t, Caller: c, touched: map[neutrino.ID]bool{}, Left: map[HostNetwork]bool{}}
+}
+
+// Life is what is known of a host.
+func (tx *Tx) Life(host string) liveness.State {
+	if host == tx.Speaker {
+		return liveness.Alive
+	}
+	return tx.Judge.State(host)
 }
 
 // NewID makes a random object ID.
