@@ -218,7 +218,7 @@ func logVerdict(ctx context.Context, was, now liveness.Verdict) {
 	switch {
 	case len(now.Dead) == 0:
 		if len(was.Dead) > 0 {
-			slog.WarnContext(ctx, "server: the hosts that seemed dead were heard again", "hosts", was.Dead)
+			slog.WarnContext(ctx, "server: no dead host has anything to move any more", "hosts", was.Dead)
 		}
 	case slices.Equal(was.Dead, now.Dead) && (was.Held == "") == (now.Held == ""):
 	case now.Held != "":
