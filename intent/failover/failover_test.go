@@ -346,7 +346,7 @@ func TestMovesArePacedAndSpread(t *testing.T) {
 		w.stays(2*time.Minute, "all is well")
 		w.svc.Judge().Heard(host(1))
 		w.silence(host(1))
-		time.Sleep(neutrino.AgentDownTime)
+		time.Sleep(neutrino.AgentDownTime + time.Second/2) // between two looks
 		last, seconds := w.places(), 0
 		for moved := 0; moved < 120; seconds++ {
 			time.Sleep(time.Second)
