@@ -97,7 +97,7 @@ var imports = map[string]struct {
 	"api/openapi":         {nil, "a description of an API knows no noun"},
 	"strictjson":          {nil, "reading JSON knows no noun"},
 	"view":                {[]string{".", "store", "strictjson"}, "a view is a projection of the store"},
-	"feed":                {[]string{".", "store", "view", "feed/*", "strictjson"}, "the feed carries views and reports, it does not read them"},
+	"feed":                {[]string{".", "store", "view", "view/fuse", "feed/*", "strictjson"}, "the feed carries views and reports, it does not read them"},
 	"view/fuse":           {[]string{".", "view"}, "what is held follows from two views and the proofs: no store, no host, no clock"},
 	"feed/departure":      {[]string{".", "store", "view", "view/fuse"}, "what is gone for good follows from the store's changes alone"},
 	"plan":                {[]string{".", "view", "host", "plan/names", "plan/pipeline"}, "the plan is pure: no store, no feed, no hand"},

@@ -32,6 +32,7 @@ type guard struct {
 	gone     int        // proofs that it comes from
 	answered bool       // the server knows nothing of what is held
 	said     bool       // it is logged and reported
+	heard    time.Time  // when the server answered last
 
 	mu       sync.Mutex
 	released map[view.Key]bool // by a person, not yet acted on
@@ -45,6 +46,9 @@ func (a *Agent) inForce(v feed.View, now time.Time) *view.Host {
 		g.state.InForce, g.state.Since = a.deps.Source.InForce()
 	}
 	gone, all := a.deps.Source.Answer()
+	if all || g.heard.IsZero() {
+		g.heard = now
+	}
 	if !all {
 		gone = nil // half an answer could end a network before its ports
 	}
@@ -54,16 +58,18 @@ func (a *Agent) inForce(v feed.View, now time.Time) *view.Host {
 		g.say(v, now)
 		return g.state.InForce
 	}
+	held := g.held
 	out := fuse.Step(g.state, fuse.Input{Next: v.Host, Gone: gone, Released: released, Now: now, Settings: a.config.Fuse})
 	if len(released) > 0 {
 		slog.Warn("agent: a person released what the fuse held", "objects", len(released))
 	}
 	g.state, g.held, g.waiting, g.serving = out.State, out.Held, out.Waiting, out.Serving
-	g.decided, g.gone, g.answered = v.Host, 0, false
-	a.deps.Source.Ask(out.Ask)
-	if left, all := a.deps.Source.Answer(); len(out.Held) > 0 {
-		g.gone, g.answered = len(left), all
+	g.decided, g.gone = v.Host, 0
+	if len(out.Held) > 0 && len(held) == 0 {
+		g.heard = now // the question is a new one
 	}
+	a.deps.Source.Ask(out.Ask)
+	_, g.answered = a.deps.Source.Answer() // at once where the question is the one of before
 	a.deps.Source.Accept(v, out.InForce, out.Since)
 	g.say(v, now)
 	return out.InForce
@@ -86,7 +92,7 @@ func (g *guard) say(v feed.View, now time.Time) {
 			slog.Info("agent: the fuse holds nothing any more", "revision", v.Revision)
 		}
 		g.said = false
-	case !g.said && (g.answered || now.Sub(g.state.Since) >= answerTime):
+	case !g.said && (g.answered || now.Sub(g.heard) >= answerTime):
 		g.said = true
 		slog.Error("agent: THE FUSE HOLDS: the view lacks much of what serves here, and nobody is known to have asked for that. It stays in force. "+
 			"Look at the server and its store; if it is right, run: neutrino agent release",

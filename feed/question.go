@@ -2,12 +2,12 @@ package feed
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"time"
 
 	"neutrino/feed/feedpb"
 	"neutrino/view"
+	"neutrino/view/fuse"
 )
 
 // maxQuestion is how many rows one question names: more are asked about in
@@ -27,7 +27,7 @@ type questions struct {
 	open   bool  // it has no answer yet
 	all    bool  // every key was asked about and answered once
 	gone   map[view.Key]string
-	told   int // of gone, when all were answered last
+	told   int           // of gone, when all were answered last
 	box    chan struct{} // capacity 1: there is something to ask
 }
 
@@ -142,19 +142,25 @@ func (f *follower) answer(ctx context.Context) error {
 	for k, why := range gone {
 		a.Gone = append(a.Gone, &feedpb.Gone{Kind: k.Kind, Id: k.ID, Why: why})
 	}
-	if level := f.level(len(keys) - len(gone)); len(gone) < len(keys) {
-		f.log.Log(ctx, level, "feed: a host holds rows that nobody is known to have asked to end", "rows", len(keys)-len(gone), "asked", len(keys))
-	}
+	f.warn(ctx, keys, gone)
 	return f.stream.Send(&feedpb.View{Answer: a})
 }
 
-// level is that of a line about rows that nothing is known of: the first one is a
-// warning, until a question has had a full answer.
-func (f *follower) level(unknown int) slog.Level {
-	again := f.unknown && unknown > 0
-	f.unknown = unknown > 0
-	if again {
-		return slog.LevelDebug
+// warn logs that a host serves with what the store does not have, once until a
+// question has had a full answer. Rows that serve nothing by themselves do not
+// matter: they go with what needs them.
+func (f *follower) warn(ctx context.Context, keys []view.Key, gone map[view.Key]string) {
+	lost := 0
+	for _, k := range keys {
+		switch k.Kind {
+		case view.KindPort, view.KindRouter, view.KindFloatingIP, fuse.KindDHCP:
+			if _, known := gone[k]; !known {
+				lost++
+			}
+		}
 	}
-	return slog.LevelWarn
+	if lost > 0 && !f.unknown {
+		f.log.WarnContext(ctx, "feed: the host serves what the store does not have, and nobody is known to have asked for its end; has the store lost it?", "objects", lost)
+	}
+	f.unknown = lost > 0
 }
