@@ -135,13 +135,8 @@ func TestBlobsAreNotUsedAgain(t *testing.T) {
 
 func chunksIn(ctx context.Context, t *testing.T, e *Engine) []chunk {
 	t.Helper()
-	c, err := e.readers.Conn(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
 	s := &span{to: 1 << 62}
-	if err := s.read(ctx, c); err != nil {
+	if err := s.read(ctx, e.conn); err != nil {
 		t.Fatal(err)
 	}
 	return s.chunks
@@ -191,12 +186,7 @@ func TestAFewKeysAreReadAlone(t *testing.T) {
 	if list := listed(t, e, 0); !strings.Contains(list, "/b/1") {
 		t.Fatal(list) // what was kept from the start is taken
 	}
-	other, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	if _, err := other.Exec(`UPDATE log SET changes = x'ff' WHERE id = ?`, 2<<seqBits); err != nil {
+	if _, err := e.conn.ExecContext(t.Context(), `UPDATE log SET changes = x'ff' WHERE id = ?`, 2<<seqBits); err != nil {
 		t.Fatal(err)
 	}
 	if list, rev, err := e.Range(t.Context(), "/a/", 0); err != nil || list.Len() != 2 || rev != 3 || list.At(1).Mod != 3 {

@@ -66,7 +66,7 @@ func (w *writing) shrink(chunk int64, without map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	w.head.digest -= sum
+	w.changeSum(chunk, -sum)
 	var left chunkWriter
 	if err := changesOf(old, func(_ int, c change) {
 		if !without[c.Key] {
@@ -80,7 +80,16 @@ func (w *writing) shrink(chunk int64, without map[string]bool) error {
 		return err
 	}
 	sealed, sum = seal(chunk, left.chunk)
-	w.head.digest += sum
+	w.changeSum(chunk, sum)
 	_, err = w.s.replace.Exec(sealed, chunk)
 	return err
+}
+
+// changeSum notes what a chunk that was written before adds to the digest, also for
+// the scrubber, who may have read it.
+func (w *writing) changeSum(chunk int64, by uint64) {
+	w.head.digest += by
+	if chunk <= w.scrub.at {
+		w.scrub.sum += by
+	}
 }

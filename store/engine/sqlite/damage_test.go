@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -78,30 +79,110 @@ func TestAFileThatIsNotWhatWasWrittenIsRefused(t *testing.T) {
 	}
 }
 
-// One that is found damaged while it serves answers nothing more.
-func TestDamageThatIsFoundLaterEndsServing(t *testing.T) {
-	path := written(t)
-	e := open(t, path)
-	tamper(t, path, `UPDATE log SET changes = x'00' WHERE id = (SELECT id FROM log ORDER BY id LIMIT 1 OFFSET 7)`)
-	if err := e.scrubOnce(t.Context()); !errors.Is(err, engine.ErrDamaged) {
-		t.Fatalf("the scrubber finds %v", err)
-	} else {
-		e.damaged(err)
-	}
-	if _, _, err := e.Range(t.Context(), "/b/03", 0); !errors.Is(err, engine.ErrDamaged) {
-		// What was read at the start is right, and may still be taken once.
-		if _, _, err := e.Range(t.Context(), "/b/03", 0); !errors.Is(err, engine.ErrDamaged) {
-			t.Errorf("it is read: %v", err)
+// scrubAll is a pass of the scrubber.
+func scrubAll(e *Engine) error {
+	for {
+		if done, err := e.scrubSome(); done || err != nil {
+			return err
 		}
-	}
-	if _, err := put(t, e, "/c", 3); !errors.Is(err, engine.ErrDamaged) {
-		t.Errorf("it is written: %v", err)
 	}
 }
 
-// A copy of an open file lacks what only its write-ahead log has: it is refused.
-// The file itself opens after a crash, with its log and, if somebody's tool has
-// put the log into the file, without it.
+// What is found damaged while it serves ends it: nothing is read or written any more,
+// and it says what to do.
+func TestDamageThatIsFoundLaterEndsServing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	e := open(t, path)
+	for i := range 200 {
+		if _, err := put(t, e, fmt.Sprintf("/a/%03d", i), 3000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := e.conn.ExecContext(t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := scrubAll(e); err != nil {
+		t.Fatalf("nothing is damaged: %v", err)
+	}
+	flip(t, path, func(b []byte) int { return bytes.Index(b, []byte("/a/123")) })
+	err := e.noticed(scrubAll(e))
+	if !errors.Is(err, engine.ErrDamaged) || !strings.Contains(err.Error(), "revision 124") {
+		t.Fatalf("the scrubber finds %v", err)
+	}
+	_, _, read := e.Range(t.Context(), "/a/003", 0)
+	_, write := put(t, e, "/c", 3)
+	var watched error
+	for _, err := range e.Watch(t.Context(), "/", 201) {
+		watched = err
+	}
+	for what, err := range map[string]error{"read": read, "write": write, "health": e.Health(), "watch": watched} {
+		if !errors.Is(err, engine.ErrDamaged) || !strings.Contains(err.Error(), "neutrino restore FILE") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// flip changes a bit of a file in place.
+func flip(t *testing.T, path string, find func([]byte) int) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := find(b)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte{b[at] ^ 1}, int64(at))
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The scrubber's sum follows what compaction changes behind it.
+func TestTheScrubberGoesOnBesideCompaction(t *testing.T) {
+	e, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "db"), Keep: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	passes := 0
+	for i := range 4 * compactStep {
+		if _, err := put(t, e, fmt.Sprint("/", i%100), 20); err != nil {
+			t.Fatal(err)
+		}
+		done, err := e.scrubSome()
+		if err != nil {
+			t.Fatalf("after %d changes: %v", i, err)
+		}
+		if done {
+			passes++
+		}
+	}
+	if passes == 0 || e.history.compactedTo() == 0 {
+		t.Errorf("%d passes, compacted to %d", passes, e.history.compactedTo())
+	}
+}
+
+// crashed is a copy of all files of an open database, as a crash leaves them.
+func crashed(t *testing.T, path string, suffixes ...string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "db")
+	for _, suffix := range suffixes {
+		b, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to+suffix, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
+
+// A copy of an open file, whatever is missing of it, is refused, and the file after
+// a crash opens.
 func TestACopyOfAnOpenFileIsRefusedAndACrashIsNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	e := open(t, path)
@@ -110,39 +191,34 @@ func TestACopyOfAnOpenFileIsRefusedAndACrashIsNot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	crashed := filepath.Join(t.TempDir(), "crashed")
-	for _, suffix := range []string{"", walSuffix} {
-		b, err := os.ReadFile(path + suffix)
+	for what, suffixes := range map[string][]string{
+		"alone":                        {""},
+		"without what is acknowledged": {"", walSuffix},
+		"without the write-ahead log":  {"", ackedSuffix},
+	} {
+		to := crashed(t, path, suffixes...)
+		for range 2 { // and the refusal changes nothing
+			c, err := Open(t.Context(), Options{Path: to})
+			if !errors.Is(err, engine.ErrDamaged) || !strings.Contains(err.Error(), "neutrino") {
+				t.Errorf("%s: %v", what, err)
+			}
+			if err == nil {
+				c.Close()
+			}
+		}
+	}
+	to := crashed(t, path, "", walSuffix, ackedSuffix)
+	for range 2 {
+		c, err := Open(t.Context(), Options{Path: to})
 		if err != nil {
+			t.Fatalf("after a crash: %v", err)
+		}
+		if got := listed(t, c, 0); strings.Count(got, "@") != 5 {
+			t.Errorf("after a crash: %s", got)
+		}
+		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(crashed+suffix, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	copied := filepath.Join(t.TempDir(), "copy")
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(copied, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if c, err := Open(t.Context(), Options{Path: copied}); !errors.Is(err, engine.ErrDamaged) || !strings.Contains(err.Error(), "neutrino backup") {
-		t.Errorf("the copy: %v", err)
-		if err == nil {
-			c.Close()
-		}
-	}
-	c, err := Open(t.Context(), Options{Path: crashed})
-	if err != nil {
-		t.Fatalf("after a crash: %v", err)
-	}
-	if got := listed(t, c, 0); strings.Count(got, "@") != 5 {
-		t.Errorf("after a crash: %s", got)
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -24,6 +24,7 @@ type history struct {
 	changes   int            // in the batches
 	wake      chan struct{}
 	closed    bool
+	harm      error // why nothing is answered any more
 }
 
 func (h *history) init(rev, compacted int64) {
@@ -87,6 +88,16 @@ func (h *history) close() {
 	}
 }
 
+// fail ends the watches with an error.
+func (h *history) fail(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.harm = err; !h.closed {
+		close(h.wake)
+		h.wake = make(chan struct{})
+	}
+}
+
 // since gives the batches from a revision on. older is set when they are no
 // longer in memory; without batches, wake is closed when there are some.
 func (h *history) since(from int64) (batches []engine.Batch, older bool, wake <-chan struct{}, err error) {
@@ -95,6 +106,8 @@ func (h *history) since(from int64) (batches []engine.Batch, older bool, wake <-
 	switch {
 	case h.closed:
 		return nil, false, nil, engine.ErrClosed
+	case h.harm != nil:
+		return nil, false, nil, h.harm
 	case from <= h.compacted:
 		return nil, false, nil, engine.ErrCompacted
 	case from > h.rev:

@@ -18,28 +18,21 @@ func (e *Engine) reading(ctx context.Context, f func(*sql.Conn) error) (err erro
 	if e.isClosed() {
 		return engine.ErrClosed
 	}
-	if err := e.damage(); err != nil {
+	if err := e.Health(); err != nil {
 		return err
 	}
-	conn := e.conn
-	if e.readers == nil {
-		e.connMu.Lock()
-		defer e.connMu.Unlock()
-	} else {
-		if conn, err = e.readers.Conn(ctx); err != nil {
-			return e.orClosed(err)
-		}
-		defer func() { err = errors.Join(err, conn.Close()) }()
+	e.connMu.Lock()
+	defer e.connMu.Unlock()
+	if e.isClosed() {
+		return engine.ErrClosed
 	}
+	conn := e.conn
 	// Without ctx: an interrupted statement must not leave the transaction open.
 	quiet := context.WithoutCancel(ctx)
 	if _, err := conn.ExecContext(quiet, `BEGIN`); err != nil {
 		return e.orClosed(err)
 	}
-	err = f(conn)
-	if errors.Is(err, engine.ErrDamaged) {
-		e.damaged(err)
-	}
+	err = e.noticed(f(conn))
 	if _, end := conn.ExecContext(quiet, `ROLLBACK`); end != nil {
 		err = errors.Join(err, end)
 	}

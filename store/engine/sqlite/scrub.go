@@ -13,91 +13,141 @@ import (
 	"neutrino/store/engine"
 )
 
-// The scrubber reads the whole file, piece by piece with a rest after each, at the
-// start and then at intervals.
+// The scrubber reads the whole log between the writer's commits, some chunks at a
+// time with a rest after them: some 5 MB in a second. After a pass it rests longer.
 const (
-	scrubEvery = time.Hour
-	scrubRest  = 10 * time.Millisecond
+	scrubEvery  = 10 * time.Minute
+	scrubRest   = 50 * time.Millisecond
+	scrubChunks = 64
 )
+
+// Remedy is what to do about a damaged file.
+const Remedy = "restore a backup with neutrino restore FILE"
 
 // asDamage names an error of SQLite that means damage.
 func asDamage(err error) error {
-	if err != nil && !errors.Is(err, engine.ErrDamaged) && (isCode(err, sqlite3.SQLITE_CORRUPT) || isCode(err, sqlite3.SQLITE_NOTADB)) {
-		return fmt.Errorf("%w: %w", engine.ErrDamaged, err)
+	if err == nil || errors.Is(err, engine.ErrDamaged) {
+		return err
+	}
+	for _, code := range []int{sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} {
+		if isCode(err, code) {
+			return fmt.Errorf("%w: %w", engine.ErrDamaged, err)
+		}
 	}
 	return err
 }
 
-// damage is what was found to be damaged, nil while nothing is.
-func (e *Engine) damage() error {
+func withRemedy(err error) error {
+	if errors.Is(err, engine.ErrDamaged) {
+		return fmt.Errorf("%w; %s", err, Remedy)
+	}
+	return err
+}
+
+// Health is what was found to be damaged since the start, with the remedy; nil
+// while nothing is. The error is [engine.ErrDamaged].
+func (e *Engine) Health() error {
 	if err := e.harm.Load(); err != nil {
 		return *err
 	}
 	return nil
 }
 
-// damaged ends serving: from here on every answer is the error.
-func (e *Engine) damaged(err error) {
-	if e.harm.CompareAndSwap(nil, &err) {
-		slog.Error("sqlite: the store is damaged and serves no more; restore a backup with neutrino restore FILE", "err", err)
+// noticed ends serving if the error means damage: from here on every answer is the
+// error.
+func (e *Engine) noticed(err error) error {
+	err = asDamage(err)
+	if !errors.Is(err, engine.ErrDamaged) {
+		return err
+	}
+	if harm := withRemedy(err); e.harm.CompareAndSwap(nil, &harm) {
+		e.history.fail(harm)
+		slog.Error("sqlite: the store serves no more", "err", harm)
+	}
+	return err
+}
+
+// scrubbed is how far the scrubber is.
+type scrubbed struct {
+	at  int64  // the last chunk that was read
+	sum uint64 // of the sums of the chunks up to it, as they are now
+}
+
+// scrubAlways looks for damage until Close.
+func (e *Engine) scrubAlways() {
+	for wait := scrubEvery; e.rest(wait); {
+		done, err := e.scrubSome()
+		if err = e.noticed(err); errors.Is(err, engine.ErrDamaged) {
+			return
+		} else if err != nil && !e.isClosed() {
+			slog.Warn("sqlite: look for damage", "err", err)
+		}
+		if wait = scrubRest; done || err != nil {
+			wait = scrubEvery
+		}
 	}
 }
 
-// scrub looks for damage until Close.
-func (e *Engine) scrub() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		<-e.stop
-		cancel()
-	}()
-	tick := time.NewTicker(scrubEvery)
-	defer tick.Stop()
-	for {
-		if err := asDamage(e.scrubOnce(ctx)); errors.Is(err, engine.ErrDamaged) {
-			e.damaged(err)
-			return
-		} else if err != nil && ctx.Err() == nil {
-			slog.Warn("sqlite: looking for damage", "err", err)
-		}
-		select {
-		case <-e.stop:
-			return
-		case <-tick.C:
-		}
+// rest waits, and is false after Close.
+func (e *Engine) rest(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-e.stop:
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
-// scrubOnce looks at the structure of the file and at every chunk.
-func (e *Engine) scrubOnce(ctx context.Context) error {
-	c, err := e.readers.Conn(ctx)
+// scrubSome reads some more chunks from the file. After the last one it compares
+// all of them with the head, and is done: the next call begins anew.
+func (e *Engine) scrubSome() (done bool, err error) {
+	e.connMu.Lock()
+	defer e.connMu.Unlock()
+	if e.isClosed() {
+		return true, nil
+	}
+	ctx := context.Background()
+	// What SQLite has in memory says nothing about the disk.
+	if _, err := e.conn.ExecContext(ctx, `PRAGMA shrink_memory`); err != nil {
+		return true, err
+	}
+	n, err := e.scrub.read(ctx, e.conn)
+	if err != nil || n == scrubChunks {
+		return err != nil, err
+	}
+	pass := e.scrub
+	e.scrub = scrubbed{}
+	h, err := readHead(ctx, e.conn)
 	if err != nil {
-		return err
+		return true, err
 	}
-	defer c.Close()
-	if err := sound(ctx, c); err != nil {
-		return err
+	if h != e.head {
+		return true, fmt.Errorf("%w: the head of the log, of revision %d, is another than was written", engine.ErrDamaged, e.head.revision)
 	}
-	h, err := readHead(ctx, c)
+	return true, h.whole(ctx, e.conn, pass.sum)
+}
+
+func (s *scrubbed) read(ctx context.Context, c *sql.Conn) (n int, err error) {
+	rows, err := c.QueryContext(ctx, `SELECT id, changes FROM log WHERE id > ? ORDER BY id LIMIT ?`, s.at, scrubChunks)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	pieces, err := ranges(ctx, c, (h.revision+1)<<seqBits)
-	if err != nil {
-		return err
-	}
-	for _, p := range pieces {
-		if err := guarded(func() error { return p.read(ctx, c) }); err != nil {
-			return err
+	defer rows.Close()
+	for ; rows.Next(); n++ {
+		var id int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&id, &blob); err != nil {
+			return n, err
 		}
-		p.chunks = nil
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(scrubRest):
+		_, sum, err := unseal(id, blob)
+		if err != nil {
+			return n, err
 		}
+		s.at, s.sum = id, s.sum+sum
 	}
-	return nil
+	return n, rows.Err()
 }
 
 // sound asks SQLite whether the file's pages are in order.
@@ -109,40 +159,5 @@ func sound(ctx context.Context, c *sql.Conn) error {
 	if said != "ok" {
 		return fmt.Errorf("%w: %s", engine.ErrDamaged, said)
 	}
-	return nil
-}
-
-// mark notes in the file that it is open. A copy of the file that was made
-// meanwhile, without its write-ahead log, is refused by it: it lacks what was
-// acknowledged. The file itself is known by its inode, whoever has put its log
-// away.
-func (e *Engine) mark(ctx context.Context, m mark) error {
-	if m.inode == 0 {
-		return nil
-	}
-	if e.head.open != 0 && e.head.open != m.inode && !m.hasWAL {
-		return errCopied
-	}
-	if err := e.setMark(ctx, m.inode); err != nil {
-		return err
-	}
-	// So that the file itself says so, and not only its log.
-	_, err := e.conn.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
-	return err
-}
-
-var errCopied = fmt.Errorf("%w: it was copied while a server had it open, so what the server acknowledged may be missing; "+
-	"copy with neutrino backup FILE, or bring the file beside it whose name ends with %s too", engine.ErrDamaged, walSuffix)
-
-// unmark notes that the file is closed.
-func (e *Engine) unmark() error { return e.setMark(context.Background(), 0) }
-
-func (e *Engine) setMark(ctx context.Context, inode uint64) error {
-	h := e.head
-	h.open = inode
-	if _, err := e.conn.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'head'`, h.encode()); err != nil {
-		return err
-	}
-	e.head = h
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // the driver
 
@@ -42,16 +43,17 @@ type Engine struct {
 	history  history
 	leases   leases
 
-	lock    *os.File // held while open, so that no second server writes
-	readers *sql.DB  // nil in memory: then reads use the writer's connection
-	db      *sql.DB  // has one connection: conn
-	connMu  sync.Mutex
-	conn    *sql.Conn
-	head    head // as it was committed; the writer's
-	harm    atomic.Pointer[error]
-	stmts   statements
-	index   *index
-	first   *engine.List // all that lives, as it was read at the start; nil soon after
+	lock   *os.File // held while open, so that no second server writes
+	acked  *acked   // nil in memory
+	db     *sql.DB  // has one connection: conn
+	connMu sync.Mutex
+	conn   *sql.Conn // nobody else can read or write the file
+	head   head      // as it was committed; with connMu
+	scrub  scrubbed  // with connMu
+	harm   atomic.Pointer[error]
+	stmts  statements
+	index  *index
+	first  *engine.List // all that lives, as it was read at the start; nil soon after
 
 	stop     chan struct{} // closed by Close
 	finished chan struct{} // closed by the writer
@@ -71,11 +73,10 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT INTO meta VALUES ('format', 4);`
 
 const (
-	format     = 4 // of the tables above
-	seqBits    = 16
-	maxReaders = 4
+	format  = 4 // of the tables above
+	seqBits = 16
 	// checkpointEvery is how often the write-ahead log is copied into the file,
-	// beside the writer rather than in the middle of a commit.
+	// between two commits rather than in the middle of one.
 	checkpointEvery = time.Second
 )
 
@@ -88,13 +89,13 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := newEngine(o.Keep)
 	if err := e.open(ctx, o.Path); err != nil {
 		e.release()
-		return nil, fmt.Errorf("sqlite: open %s: %w", o.Path, asDamage(err))
+		return nil, fmt.Errorf("sqlite: open %s: %w", o.Path, withRemedy(asDamage(err)))
 	}
 	e.stopped.Go(e.write)
 	e.stopped.Go(e.expire)
-	if e.readers != nil {
+	if e.acked != nil {
 		e.stopped.Go(e.checkpoint)
-		e.stopped.Go(e.scrub)
+		e.stopped.Go(e.scrubAlways)
 	}
 	return e, nil
 }
@@ -109,20 +110,11 @@ func newEngine(keep int64) *Engine {
 
 func (e *Engine) open(ctx context.Context, path string) error {
 	if path != Memory {
-		if err := e.flock(path + ".lock"); err != nil {
-			return err
-		}
-		if err := private(path); err != nil {
-			return err
-		}
-		if err := checkWAL(path); err != nil {
+		if err := e.prepare(ctx, path); err != nil {
 			return err
 		}
 	}
-	mark, err := markOf(path)
-	if err != nil {
-		return err
-	}
+	var err error
 	if e.db, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)", "cache_size(-32768)")); err != nil {
 		return err
 	}
@@ -133,17 +125,31 @@ func (e *Engine) open(ctx context.Context, path string) error {
 	if err := upgrade(ctx, e.conn); err != nil {
 		return err
 	}
-	if path != Memory {
-		if e.readers, err = sql.Open("sqlite", dsn(path, "query_only(1)")); err != nil {
-			return err
-		}
-		e.readers.SetMaxOpenConns(maxReaders)
-		e.readers.SetMaxIdleConns(maxReaders)
-	}
 	if err := e.recall(ctx, path); err != nil {
 		return err
 	}
-	return e.mark(ctx, mark)
+	if path == Memory {
+		return nil
+	}
+	return e.mark(ctx)
+}
+
+// prepare takes the file for this process, and looks for damage that SQLite would
+// remove from sight by opening it.
+func (e *Engine) prepare(ctx context.Context, path string) (err error) {
+	if e.lock, err = flock(path + ".lock"); err != nil {
+		return err
+	}
+	if err := private(path); err != nil {
+		return err
+	}
+	if e.acked, err = readAcked(path); err != nil {
+		return err
+	}
+	if err := checkWAL(path); err != nil {
+		return err
+	}
+	return e.acked.check(ctx, path)
 }
 
 // recall reads what the engine keeps in memory: the newest revision, the
@@ -172,51 +178,83 @@ func (e *Engine) recall(ctx context.Context, path string) error {
 
 // readAll reads the log with a connection for each processor, into which the file
 // is mapped: it is read once and from one end to the other. Nobody writes
-// meanwhile. A file in memory has one connection only.
+// meanwhile, and nothing is in the write-ahead log, so that these need no locks.
+// Another connection looks at the structure of the file. A file in memory, or whose
+// write-ahead log cannot be put into it, has one connection only.
 func (e *Engine) readAll(ctx context.Context, path string, rev int64) (l *changeLog, err error) {
-	if path == Memory {
-		return readLog(ctx, []*sql.Conn{e.conn}, rev, e.index)
+	if path == Memory || !e.emptyWAL(ctx) {
+		l, err = readLog(ctx, []*sql.Conn{e.conn}, rev, e.index)
+		return l, errors.Join(err, sound(ctx, e.conn))
 	}
-	db, err := sql.Open("sqlite", dsn(path, "query_only(1)", mapped))
+	db, err := sql.Open("sqlite", still(path))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var conns []*sql.Conn
 	defer func() { err = errors.Join(err, closeAll(conns)) }()
-	for range runtime.GOMAXPROCS(0) {
+	for range runtime.GOMAXPROCS(0) + 1 {
 		c, err := db.Conn(ctx)
 		if err != nil {
 			return nil, err
 		}
 		conns = append(conns, c)
 	}
-	return readLog(ctx, conns, rev, e.index)
+	var looking errgroup.Group
+	looking.Go(func() error {
+		return guarded(func() error { return sound(ctx, conns[0]) })
+	})
+	l, err = readLog(ctx, conns[1:], rev, e.index)
+	return l, errors.Join(looking.Wait(), err)
+}
+
+// emptyWAL puts all of the write-ahead log into the file, if it can.
+func (e *Engine) emptyWAL(ctx context.Context) bool {
+	var busy, inLog, copied int
+	err := e.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &inLog, &copied)
+	return err == nil && busy == 0 && inLog == copied
 }
 
 // mapped is the most of a file that SQLite can map into memory.
 const mapped = "mmap_size(2147418112)"
 
+// dsn names a file for the one connection that works with it. Its lock is exclusive
+// before the write-ahead log is first used: SQLite then keeps the log's index in
+// memory, and not in a file that others can lock.
 func dsn(path string, pragmas ...string) string {
-	v := url.Values{"_pragma": append(pragmas, "busy_timeout(2000)", "journal_mode(WAL)", "cell_size_check(1)",
-		"wal_autocheckpoint(20000)", "journal_size_limit(67108864)")}
+	return named(path, url.Values{"_pragma": append([]string{"locking_mode(EXCLUSIVE)", "busy_timeout(2000)", "journal_mode(WAL)",
+		"cell_size_check(1)", "wal_autocheckpoint(20000)", "journal_size_limit(67108864)"}, pragmas...)})
+}
+
+// still names a file that nobody changes, without a write-ahead log.
+func still(path string) string {
+	return named(path, url.Values{"mode": {"ro"}, "immutable": {"1"}, "_pragma": {"cell_size_check(1)", mapped}})
+}
+
+// readOnly names a file that is only looked at, and that nobody has open.
+func readOnly(path string) string {
+	if info, err := os.Stat(path + walSuffix); err != nil || info.Size() == 0 {
+		return still(path)
+	}
+	return named(path, url.Values{"mode": {"ro"}, "_pragma": {"locking_mode(EXCLUSIVE)", "query_only(1)", "cell_size_check(1)"}})
+}
+
+func named(path string, v url.Values) string {
 	if path == Memory {
-		v["_pragma"] = nil
-		return "file::memory:?" + v.Encode()
+		return "file::memory:"
 	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: v.Encode()}).String()
 }
 
-func (e *Engine) flock(path string) error {
+func flock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("in use by another process: %w", err), f.Close())
+		return nil, errors.Join(fmt.Errorf("in use by another process: %w", err), f.Close())
 	}
-	e.lock = f
-	return nil
+	return f, nil
 }
 
 // Close ends the watches, lets what was accepted finish, and closes the file.
@@ -232,12 +270,11 @@ func (e *Engine) Close() error {
 }
 
 func (e *Engine) release() error {
+	e.connMu.Lock()
+	defer e.connMu.Unlock()
 	var errs []error
-	if e.readers != nil {
-		errs = append(errs, e.readers.Close())
-	}
 	if e.conn != nil {
-		if e.head.open != 0 && e.damage() == nil {
+		if e.head.open != 0 && e.Health() == nil {
 			errs = append(errs, e.unmark())
 		}
 		e.stmts.close()
@@ -245,6 +282,9 @@ func (e *Engine) release() error {
 	}
 	if e.db != nil {
 		errs = append(errs, e.db.Close())
+	}
+	if e.acked != nil {
+		errs = append(errs, e.acked.close())
 	}
 	if e.lock != nil {
 		errs = append(errs, e.lock.Close())
@@ -275,7 +315,10 @@ func (e *Engine) checkpoint() {
 		if rev := e.history.newest(); rev != last {
 			// A failure is that of the disk: the writer reports it, and the next
 			// tick tries again.
-			if _, err := e.readers.Exec(`PRAGMA wal_checkpoint(PASSIVE)`); err == nil {
+			e.connMu.Lock()
+			_, err := e.conn.ExecContext(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`)
+			e.connMu.Unlock()
+			if err == nil && e.acked.sync() == nil {
 				last = rev
 			}
 		}

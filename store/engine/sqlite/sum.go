@@ -57,17 +57,18 @@ type head struct {
 	revision  int64  // the newest
 	compacted int64  // history before it is forgotten
 	digest    uint64 // the sum, modulo 2^64, of the sums of all chunks and leases
-	open      uint64 // the inode of the file that a server has open, or did not close; 0 after a Close
+	open      uint64 // names the opening that was not closed; 0 after a Close
+	commits   uint64 // how often the head was written
 }
 
-const headSize = 4*8 + sumSize
+const headSize = 5*8 + sumSize
 
 // headID is the number that the sum of a head has in place of a chunk's.
 const headID = -1 << 62
 
 func (h head) encode() []byte {
 	b := make([]byte, 0, headSize)
-	for _, n := range []uint64{uint64(h.revision), uint64(h.compacted), h.digest, h.open} {
+	for _, n := range []uint64{uint64(h.revision), uint64(h.compacted), h.digest, h.open, h.commits} {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
 	b, _ = seal(headID, b)
@@ -90,7 +91,7 @@ func readHead(ctx context.Context, c *sql.Conn) (h head, err error) {
 		return h, fmt.Errorf("%w: the head of the log is not what was written", engine.ErrDamaged)
 	}
 	n := func(i int) uint64 { return binary.LittleEndian.Uint64(fields[8*i:]) }
-	return head{int64(n(0)), int64(n(1)), n(2), n(3)}, nil
+	return head{int64(n(0)), int64(n(1)), n(2), n(3), n(4)}, nil
 }
 
 // querier is a connection or a transaction.

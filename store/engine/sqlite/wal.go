@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"syscall"
 
 	"neutrino/store/engine"
 )
@@ -23,7 +22,7 @@ func private(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	for _, name := range []string{path, path + walSuffix, path + "-shm"} {
+	for _, name := range []string{path, path + walSuffix, path + ackedSuffix, path + ".lock"} {
 		info, err := os.Stat(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().Perm()&0o077 == 0:
@@ -36,33 +35,14 @@ func private(path string) error {
 		}
 		slog.Warn("sqlite: a file of the store was open to others, and is not any more", "file", name, "mode", info.Mode().Perm())
 	}
+	// The programs before shared the index of the write-ahead log in a file.
+	if err := os.Remove(path + "-shm"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return nil
 }
 
 const walSuffix = "-wal"
-
-// mark is what tells a file from its copies: its inode, 0 in memory, and whether
-// its write-ahead log has anything in it.
-type mark struct {
-	inode  uint64
-	hasWAL bool
-}
-
-func markOf(path string) (mark, error) {
-	if path == Memory {
-		return mark{}, nil
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return mark{}, err
-	}
-	wal, err := os.Stat(path + walSuffix)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return mark{}, err
-	}
-	stat, _ := info.Sys().(*syscall.Stat_t) // Linux has it
-	return mark{inode: stat.Ino, hasWAL: err == nil && wal.Size() > 0}, nil
-}
 
 // checkWAL looks for damage in the write-ahead log of a database that nobody has
 // open. SQLite ends reading it at the first frame whose checksum is wrong, as it

@@ -32,6 +32,7 @@ type writing struct {
 	index     *index
 	rev       int64 // newest revision, with those of this transaction
 	head      head  // as the transaction leaves it
+	scrub     scrubbed
 	batches   []engine.Batch
 	placed    []placed // of the last change
 	dirty     bool
@@ -87,7 +88,7 @@ func (e *Engine) submit(ctx context.Context, do func(r *request, w *writing) err
 	if e.isClosed() {
 		return nil, engine.ErrClosed
 	}
-	if err := e.damage(); err != nil {
+	if err := e.Health(); err != nil {
 		return nil, err
 	}
 	select {
@@ -160,17 +161,21 @@ func (e *Engine) gather(first *request) []*request {
 func (e *Engine) commit(group []*request) {
 	e.connMu.Lock()
 	rev := e.history.newest()
-	w := &writing{s: &e.stmts, index: e.index, rev: rev, head: e.head}
+	w := &writing{s: &e.stmts, index: e.index, rev: rev, head: e.head, scrub: e.scrub}
 	compacted, err := e.transact(w, group)
 	if err == nil {
 		e.index.committed()
-		e.head = w.head
+		e.head, e.scrub = w.head, w.scrub
+		if w.dirty {
+			e.acked.note(w.head)
+		}
 		e.index.dead = e.index.dead[w.forgotten:]
 		if w.dirty {
 			e.first = nil
 		}
 	} else {
 		e.index.rolledBack(rev)
+		err = e.noticed(err)
 	}
 	e.connMu.Unlock()
 	if err == nil {
@@ -201,6 +206,7 @@ func (e *Engine) transact(w *writing, group []*request) (compacted int64, err er
 		return 0, errors.Join(e.rollback(), unavailable(err))
 	}
 	w.head.revision = w.rev
+	w.head.commits++
 	if _, err := w.s.head.Exec(w.head.encode()); err != nil {
 		return 0, errors.Join(e.rollback(), unavailable(fmt.Errorf("write the head: %w", err)))
 	}
