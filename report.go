@@ -3,9 +3,11 @@ package neutrino
 // Report is what a host says of itself: that it has acted on its view up to
 // Revision, and what still differs from the plan.
 type Report struct {
-	Host     string    `json:"host"`
-	Revision int64     `json:"revision"`
-	Pending  []Pending `json:"pending,omitempty"`
+	Host     string `json:"host"`
+	Revision int64  `json:"revision"`
+	// Life is that of the store which the revision is of, "" where none is known.
+	Life    ID        `json:"life,omitempty"`
+	Pending []Pending `json:"pending,omitempty"`
 }
 
 // Pending is one object that is not as it should be, and why. Object is

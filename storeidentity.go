@@ -1,11 +1,14 @@
 package neutrino
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // StoreIdentity says whose state a store holds. A cloud has one cluster id for
-// ever. Its store has a life, which ends when an older copy is put in its place:
-// from there on the same revisions would mean something else, so that a new life
-// begins, which says what it has in common with those before.
+// ever. A life of its store begins with each start of a server on it, and with each
+// restoration: in an older copy the same revisions mean something else, and a copy
+// does not know the lives that began after it was made.
 type StoreIdentity struct {
 	Cluster ID `json:"cluster"`
 	Life    ID `json:"life"`
@@ -18,54 +21,61 @@ type StoreIdentity struct {
 type PastLife struct {
 	Life     ID    `json:"life"`
 	Revision int64 `json:"revision"`
+	// Restored is set where an operator gave up what the life wrote later, by putting
+	// an older copy in its place. Where it is not, nothing may have been written.
+	Restored bool `json:"restored,omitempty"`
 }
 
 // MaxPastLives is how many past lives an identity names; older ones are left out.
-const MaxPastLives = 64
+const MaxPastLives = 1024
 
 // Named reports whether the store says who it is. One without a name was written
 // by a program that knew no names.
 func (s StoreIdentity) Named() bool { return s.Cluster != "" && s.Life != "" }
 
-// Next is the identity of a new life. It goes on from the store at the revision.
-// It follows also the lives that others had of the same cluster, as far as these
-// have the same past: a restored copy does not know the life that it replaces.
-func (s StoreIdentity) Next(life ID, at int64, others ...StoreIdentity) StoreIdentity {
+// Next is the identity of the life that goes on from the store at the revision.
+func (s StoreIdentity) Next(life ID, at int64) StoreIdentity {
+	past := append(slices.Clone(s.Past), PastLife{Life: s.Life, Revision: at})
+	return StoreIdentity{Cluster: s.Cluster, Life: life, Past: past[max(0, len(past)-MaxPastLives):]}
+}
+
+// Restored is the identity of the life of a restored copy, which goes on from the
+// copy at the revision. It follows also the lives that others had of the same
+// cluster: the copy does not know those that it replaces.
+func (s StoreIdentity) Restored(life ID, at int64, others ...StoreIdentity) StoreIdentity {
 	next := StoreIdentity{Cluster: s.Cluster, Life: life}
+	known := map[ID]int{}
 	add := func(p PastLife) {
-		if p.Life == "" || p.Life == life {
-			return
+		p.Restored, p.Revision = true, min(p.Revision, at)
+		if i, ok := known[p.Life]; ok {
+			next.Past[i].Revision = min(next.Past[i].Revision, p.Revision)
+		} else if p.Life != "" {
+			known[p.Life] = len(next.Past)
+			next.Past = append(next.Past, p)
 		}
-		for i, have := range next.Past {
-			if have.Life == p.Life {
-				next.Past[i].Revision = min(have.Revision, p.Revision)
-				return
-			}
-		}
-		next.Past = append(next.Past, p)
 	}
 	for _, one := range append([]StoreIdentity{s}, others...) {
-		if one.Cluster != s.Cluster && s.Cluster != "" {
+		if one.Cluster != s.Cluster {
 			continue
 		}
 		for _, p := range one.Past {
-			add(PastLife{p.Life, min(p.Revision, at)})
+			add(p)
 		}
-		add(PastLife{one.Life, at})
+		add(PastLife{Life: one.Life, Revision: at})
 	}
 	next.Past = next.Past[max(0, len(next.Past)-MaxPastLives):]
 	return next
 }
 
-// Common is up to which revision the life is part of this one's history; ok is
-// false when this one does not name it.
-func (s StoreIdentity) Common(life ID) (revision int64, ok bool) {
+// Follows says how a life is part of this one's history; ok is false when this one
+// does not name it.
+func (s StoreIdentity) Follows(life ID) (p PastLife, ok bool) {
 	for _, p := range s.Past {
 		if p.Life == life {
-			return p.Revision, true
+			return p, true
 		}
 	}
-	return 0, false
+	return PastLife{}, false
 }
 
 // StorePosition is a revision of a store's life: what a view was made of.
@@ -84,7 +94,7 @@ const (
 	StepNoName                   // a store without a name in the place of one that has one
 	StepForeign                  // another cloud's store
 	StepApart                    // a life that does not say that it follows
-	StepBack                     // an older revision of the same life
+	StepBack                     // an older revision of the same life, or a life that goes on from one
 )
 
 // Taken reports whether the step may be taken without anybody's word.
@@ -104,10 +114,13 @@ func (held StorePosition) Step(offered StorePosition) StoreStep {
 	case held.Named() && held.Cluster != offered.Cluster:
 		return StepForeign
 	case held.Named() && held.Life != offered.Life:
-		if _, ok := offered.Common(held.Life); ok {
-			return StepNext
+		switch p, ok := offered.Follows(held.Life); {
+		case !ok:
+			return StepApart
+		case held.Revision > p.Revision && !p.Restored:
+			return StepBack // an older copy, which nobody restored
 		}
-		return StepApart
+		return StepNext
 	case offered.Revision < held.Revision:
 		return StepBack
 	}
@@ -117,8 +130,8 @@ func (held StorePosition) Step(offered StorePosition) StoreStep {
 // Loses reports whether the step to the offered position leaves changes out that
 // the held one has.
 func (held StorePosition) Loses(offered StorePosition) bool {
-	common, ok := offered.Common(held.Life)
-	return ok && held.Life != offered.Life && held.Revision > common
+	p, ok := offered.Follows(held.Life)
+	return ok && held.Life != offered.Life && held.Revision > p.Revision
 }
 
 // Difference says in a sentence why the offered position does not continue the
@@ -132,8 +145,12 @@ func (held StorePosition) Difference(offered StorePosition) string {
 	case StepApart:
 		return fmt.Sprintf("the store is in life %s, which does not follow life %s of cluster %s", offered.Life, held.Life, held.Cluster)
 	case StepBack:
-		return fmt.Sprintf("the store is at revision %d, it has been at revision %d (cluster %s, life %s)",
-			offered.Revision, held.Revision, offered.Cluster, offered.Life)
+		had := offered.Revision
+		if p, ok := offered.Follows(held.Life); ok && held.Life != offered.Life {
+			had = p.Revision
+		}
+		return fmt.Sprintf("the store is an older copy of life %s of cluster %s: it has it up to revision %d, it has been at revision %d",
+			held.Life, held.Cluster, had, held.Revision)
 	}
 	return ""
 }

@@ -30,7 +30,8 @@ func TestStoreStepTellsWhatContinues(t *testing.T) {
 		{"another cluster that names our life", held, position("b", "2", 5000, neutrino.PastLife{Life: "1", Revision: 1000}), neutrino.StepForeign, false},
 		{"another life", held, position("a", "2", 5000), neutrino.StepApart, false},
 		{"a life that follows", held, position("a", "2", 50, neutrino.PastLife{Life: "1", Revision: 100}), neutrino.StepNext, false},
-		{"a life that follows an older copy", held, position("a", "2", 50, neutrino.PastLife{Life: "1", Revision: 49}), neutrino.StepNext, true},
+		{"a life that goes on from an older copy", held, position("a", "2", 5000, neutrino.PastLife{Life: "1", Revision: 99}), neutrino.StepBack, true},
+		{"a restored copy", held, position("a", "2", 50, neutrino.PastLife{Life: "1", Revision: 49, Restored: true}), neutrino.StepNext, true},
 		{"the life before", position("a", "2", 50, neutrino.PastLife{Life: "1", Revision: 49}), held, neutrino.StepApart, false},
 		{"nothing is held", neutrino.StorePosition{}, position("b", "2", 1), neutrino.StepOn, false},
 		{"held before stores had names", position("", "", 100), position("a", "1", 100), neutrino.StepOn, false},
@@ -47,27 +48,29 @@ func TestStoreStepTellsWhatContinues(t *testing.T) {
 	}
 }
 
-// Life 2 came of a copy of life 1 at 80; then a copy of life 1 at 60 replaces life 2.
+// Life 2 came of a copy of life 1 at 80; then a copy of life 1 at 60 replaces life 2,
+// and is started again.
 func TestALifeFollowsAllThatItReplaces(t *testing.T) {
 	first := neutrino.StoreIdentity{Cluster: "a", Life: "1"}
-	second := first.Next("2", 80)
-	third := first.Next("3", 60, second)
-	for life, want := range map[neutrino.ID]int64{"1": 60, "2": 60} {
-		if got, ok := third.Common(life); !ok || got != want {
-			t.Errorf("life %s in common up to %d, %v; want %d", life, got, ok, want)
+	second := first.Restored("2", 80)
+	third := first.Restored("3", 60, second)
+	fourth := third.Next("4", 70)
+	for life, want := range map[neutrino.ID]neutrino.PastLife{"1": {"1", 60, true}, "2": {"2", 60, true}, "3": {"3", 70, false}} {
+		if got, ok := fourth.Follows(life); !ok || got != want {
+			t.Errorf("life %s: %+v, %v; want %+v", life, got, ok, want)
 		}
 	}
-	if second.Cluster != "a" || !position("a", "2", 90, second.Past...).Loses(position("a", "3", 61, third.Past...)) {
+	if second.Cluster != "a" || !position("a", "2", 90).Loses(position("a", "3", 61, third.Past...)) {
 		t.Errorf("second %+v, third %+v", second, third)
 	}
-	if foreign := first.Next("4", 60, neutrino.StoreIdentity{Cluster: "b", Life: "9"}); len(foreign.Past) != 1 {
+	if foreign := first.Restored("4", 60, neutrino.StoreIdentity{Cluster: "b", Life: "9"}); len(foreign.Past) != 1 {
 		t.Errorf("a life follows another cluster's: %+v", foreign)
 	}
 	long := first
-	for i := range 3 * neutrino.MaxPastLives {
+	for i := range 2 * neutrino.MaxPastLives {
 		long = long.Next(neutrino.NewID([16]byte{byte(i), byte(i >> 8), 1}), int64(100+i))
 	}
-	if len(long.Past) != neutrino.MaxPastLives {
-		t.Errorf("%d past lives are named", len(long.Past))
+	if len(long.Past) != neutrino.MaxPastLives || long.Past[0].Revision != 100+neutrino.MaxPastLives {
+		t.Errorf("%d past lives are named, from %+v on", len(long.Past), long.Past[0])
 	}
 }

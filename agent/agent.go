@@ -301,8 +301,8 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	if age == samePlan {
 		a.tracker.repair(a.lastEnd, res.Writes)
 	}
-	changed = a.tracker.update(start, slices.Concat(trouble(a.state, res, a.findings()), a.guard.trouble()), age)
-	a.report(v.Revision)
+	changed = a.tracker.update(start, slices.Concat(trouble(a.state, res, a.findings()), a.guard.trouble(), a.apart(v)), age)
+	a.report(v)
 	a.shared.update(a, v, res)
 	return changed, a.tracker.open()
 }
@@ -312,7 +312,7 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 func (a *Agent) waitForView() {
 	if found := a.findings(); len(found) > 0 {
 		a.tracker.update(time.Now(), trouble(host.NewState(), reconcile.Result{}, found), samePlan)
-		a.report(0)
+		a.report(feed.View{})
 		a.shared.noticed(a)
 	}
 }
@@ -333,8 +333,8 @@ func (a *Agent) findings() []host.Finding {
 }
 
 // report tells the server when the revision or what is pending is new to it.
-func (a *Agent) report(revision int64) {
-	r := neutrino.Report{Host: a.config.Host, Revision: revision, Pending: a.tracker.pending()}
+func (a *Agent) report(v feed.View) {
+	r := neutrino.Report{Host: a.config.Host, Revision: v.Revision, Life: v.Life, Pending: a.tracker.pending()}
 	if a.reported != nil && sameReport(*a.reported, r) {
 		return
 	}

@@ -45,6 +45,10 @@ func (a *Agent) inForce(v feed.View, now time.Time) *view.Host {
 		g.begun = true
 		g.state.InForce, g.state.Since = a.deps.Source.InForce()
 	}
+	if v.Accepted {
+		// A person has seen what this view ends, and meant it.
+		g.state, g.decided = fuse.State{}, nil
+	}
 	gone, all := a.deps.Source.Answer()
 	if all || g.heard.IsZero() {
 		g.heard = now

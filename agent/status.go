@@ -26,6 +26,8 @@ type Status struct {
 	Connected bool   `json:"connected"`
 	// Problem says why there is no connection.
 	Problem string `json:"connection_problem,omitempty"`
+	// NotUsed says why the view that the server offers is not used, "" when it is.
+	NotUsed string `json:"view_not_used,omitempty"`
 	// Refused is set while the server turns the agent away.
 	Refused bool `json:"refused,omitempty"`
 	// ServerVersion is the server's program's, and ServerKnows the attributes that it
@@ -103,6 +105,7 @@ func (a *Agent) Status() Status {
 	c := a.deps.Source.State()
 	st.Host, st.Connected, st.Problem = a.config.Host, c.Connected, c.Problem
 	st.Refused, st.ServerVersion, st.ServerKnows = c.Refused, c.Version, c.Lacks
+	st.NotUsed = c.NotUsed
 	return st
 }
 
@@ -134,6 +137,7 @@ func (a *Agent) serveStatus(ctx context.Context, ln net.Listener) error {
 		}
 		return a.shared.state.Text()
 	}))
+	a.serveStore(mux)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: statusTimeout}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()

@@ -205,5 +205,5 @@ func (t *tracker) pending() []neutrino.Pending {
 }
 
 func sameReport(a, b neutrino.Report) bool {
-	return a.Host == b.Host && a.Revision == b.Revision && slices.Equal(a.Pending, b.Pending)
+	return a.Host == b.Host && a.Revision == b.Revision && a.Life == b.Life && slices.Equal(a.Pending, b.Pending)
 }

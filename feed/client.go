@@ -43,6 +43,14 @@ type ClientConfig struct {
 type View struct {
 	Host     *view.Host
 	Revision int64
+	// Life is that of the store which the view is of, "" when it has no name.
+	Life neutrino.ID
+	// Held is what of the view is not as the store says, because the store was
+	// restored and nobody has said yet that this is meant.
+	Held []neutrino.Pending
+	// Accepted is set on the first view after the operator has accepted the store on
+	// this host: what it ends is meant to end. It is told once.
+	Accepted bool
 	// Causes are the requests that changed the view since the one that was taken
 	// before, as far as they are known.
 	Causes []string
@@ -67,6 +75,8 @@ type ClientState struct {
 	// the attributes of rows that the server knows and this program does not.
 	Version string
 	Lacks   []string
+	// NotUsed is why the view that the server offers is not used, "" when it is.
+	NotUsed string
 }
 
 // Client is the agent's end of the feed. It reconnects for ever, and it hands
@@ -77,10 +87,14 @@ type Client struct {
 	outbox  chan struct{} // capacity 1: report is new
 	unsaved chan struct{} // capacity 1: accepted is newer than the file
 	lost    chan struct{} // capacity 1: the connection ended, so the file matters now
+	again   chan struct{} // capacity 1: another store is followed, so another hello is due
 
 	mu     sync.Mutex
-	held   holding // what the host has, possibly from disk
-	latest View    // what was handed over; Host nil for none
+	held   holding  // what the host has, possibly from disk
+	afresh bool     // the next hello asks for the whole view
+	offer  *holding // what the server offers and this host does not take
+	other  otherStore
+	latest View // what was handed over; Host nil for none
 	state  ClientState
 	report *neutrino.Report
 
@@ -101,6 +115,8 @@ type holding struct {
 	host    *view.Host
 	acted   int64
 	foreign map[view.Key]bool
+	name    neutrino.StoreIdentity // of the store that it comes from
+	hold    hold
 }
 
 // NewClient checks the configuration; [Client.Run] runs the client.
@@ -116,7 +132,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 	}
 	return &Client{
 		config: c, changed: make(chan struct{}, 1), outbox: make(chan struct{}, 1), unsaved: make(chan struct{}, 1),
-		lost: make(chan struct{}, 1), questions: questions{box: make(chan struct{}, 1)},
+		lost: make(chan struct{}, 1), again: make(chan struct{}, 1), questions: questions{box: make(chan struct{}, 1)},
 		held: holding{host: view.New(c.Registration.Host)},
 	}, nil
 }
@@ -124,13 +140,13 @@ func NewClient(c ClientConfig) (*Client, error) {
 // Changed receives after Latest became another one; several changes can be one.
 func (c *Client) Changed() <-chan struct{} { return c.changed }
 
-// Latest is the newest complete view; ok is false before the first. Its causes
-// are told once.
+// Latest is the newest complete view; ok is false before the first. Its causes,
+// and that it was accepted, are told once.
 func (c *Client) Latest() (v View, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v = c.latest
-	c.latest.Causes = nil
+	c.latest.Causes, c.latest.Accepted = nil, false
 	return v, v.Host != nil
 }
 
@@ -203,7 +219,8 @@ func (c *Client) offerStored() {
 		return
 	}
 	slog.Info("feed: no server yet, using the stored view", "revision", c.held.acted)
-	c.latest = View{Host: c.held.host, Revision: c.held.acted, Stored: true, of: c.held}
+	c.latest = c.held.view()
+	c.latest.Stored = true
 	signal(c.changed)
 }
 
@@ -211,6 +228,7 @@ func (c *Client) disconnected(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state.Connected = false
+	c.offer = nil
 	if err == nil {
 		return
 	}
@@ -259,7 +277,10 @@ func (c *Client) connect(ctx context.Context) error {
 	eg.Go(func() error { return c.receive(stream, opened) })
 	eg.Go(func() error { return c.send(ctx, stream, opened) })
 	eg.Go(func() error {
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-c.again:
+		}
 		cancel()
 		return nil
 	})
@@ -271,12 +292,13 @@ func (c *Client) hello(stream feedpb.Feed_FollowClient) error {
 	if err != nil {
 		return fmt.Errorf("feed: hello: %w", err)
 	}
-	c.mu.Lock()
-	has := c.held
-	c.mu.Unlock()
+	has, afresh := c.holds()
 	h := &feedpb.Hello{
-		Registration: reg, Revision: has.revision, Digest: []byte(digest(has.list())),
+		Registration: reg, Store: string(has.name.Cluster), Life: helloLife(has),
 		Version: c.config.Version, Machine: c.config.Machine, Kinds: known(),
+	}
+	if !afresh {
+		h.Revision, h.Digest = has.revision, []byte(digest(has.list()))
 	}
 	return stream.Send(&feedpb.AgentMessage{Body: &feedpb.AgentMessage_Hello{Hello: h}})
 }
@@ -325,7 +347,7 @@ func (c *Client) reportMessage() *feedpb.AgentMessage {
 	if c.report == nil {
 		return nil
 	}
-	r := &feedpb.Report{Revision: c.report.Revision}
+	r := &feedpb.Report{Revision: c.report.Revision, Life: string(c.report.Life)}
 	for _, p := range c.report.Pending {
 		r.Pending = append(r.Pending, &feedpb.Pending{Object: p.Object, Reason: p.Reason, Kind: string(p.Kind)})
 	}

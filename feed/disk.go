@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"neutrino"
 	"neutrino/view"
 )
 
@@ -29,6 +30,9 @@ type stored struct {
 	Taken    time.Time   `json:"taken"`
 	Rows     []storedRow `json:"rows"`
 	Held     *storedHeld `json:"held,omitempty"`
+	// Store is where the rows are from, and Hold what is not used of them.
+	Store neutrino.StoreIdentity `json:"store,omitzero"`
+	Hold  []storedRow            `json:"hold,omitempty"`
 }
 
 type storedRow struct {
@@ -70,7 +74,7 @@ func (c *Client) InForce() (*view.Host, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.accepted.inForce == nil && c.accepted.revision > 0 {
-		return c.accepted.host, c.accepted.since
+		return c.accepted.working(), c.accepted.since
 	}
 	return c.accepted.inForce, c.accepted.since
 }
@@ -130,7 +134,10 @@ func load(_ context.Context, path, host string) (kept, error) {
 	}
 	st := stage{full: true, delta: view.Delta{Puts: fromStored(s.Rows)}}
 	k := kept{taken: s.Taken}
-	if k.holding, err = st.commit(holding{host: view.New(host)}, s.Revision); err != nil || s.Held == nil {
+	if k.holding, err = st.commit(holding{host: view.New(host), name: s.Store}, s.Revision); err == nil {
+		k.hold, err = k.holding.keeping(storedHold(s.Hold))
+	}
+	if err != nil || s.Held == nil {
 		return k, wrapFile(path, err)
 	}
 	d := view.Delta{Puts: fromStored(s.Held.Puts)}
@@ -188,7 +195,7 @@ func toStored(rows []view.Row) []storedRow {
 
 // store replaces the file as a whole: after a crash it is the old or the new.
 func (k kept) store(ctx context.Context, path string) error {
-	s := stored{Host: k.host.Name, Revision: k.revision, Taken: k.taken.UTC(), Rows: toStored(k.list())}
+	s := stored{Host: k.host.Name, Revision: k.revision, Taken: k.taken.UTC(), Rows: toStored(k.list()), Store: k.name, Hold: k.hold.list()}
 	if k.inForce != nil && k.inForce != k.host {
 		d := view.Diff(k.host, k.inForce)
 		s.Held = &storedHeld{Since: k.since.UTC(), Puts: toStored(d.Puts)}

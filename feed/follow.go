@@ -20,16 +20,21 @@ type follower struct {
 	rec     *record
 	ses     *session
 	log     *slog.Logger
-	met     bool // the agent knows who we are; send's own
-	unknown bool // the last answer left rows out, and that is logged; send's own
+	met     bool           // the agent knows who we are; send's own
+	unknown bool           // the last answer left rows out, and that is logged; send's own
+	lives   [2]neutrino.ID // that the agent may hold: the hello's, and the last that was sent
 }
 
 // send brings the agent to the present view and then keeps it there. Changes
 // that come while a send waits for a slow host become one update.
 func (f *follower) send(ctx context.Context) error {
 	snap := f.db.Snapshot()
-	u, ok := f.rec.open(f.ses, f.ses.hello.held, view.For(snap, f.rec.host), snap.Revision())
+	held := f.ses.hello.held
+	f.compare(held.at, snap.Position())
+	f.lives[0] = held.at.Life
+	u, ok := f.rec.open(f.ses, held, view.For(snap, f.rec.host), snap.Revision())
 	if ok {
+		u.store = snap.Position().StoreIdentity
 		f.log.Debug("feed: opened", "full", u.full, "puts", len(u.delta.Puts), "drops", len(u.delta.Drops))
 		if err := f.push(u); err != nil {
 			return err
@@ -53,6 +58,7 @@ func (f *follower) send(ctx context.Context) error {
 		if !ok {
 			continue
 		}
+		u.store = snap.Position().StoreIdentity
 		if err := f.push(u); err != nil {
 			return err
 		}
@@ -76,6 +82,8 @@ func (f *follower) push(u update) error {
 			if !f.met {
 				piece.Version, piece.Kinds, f.met = f.handlers.Version, known(), true
 			}
+			piece.Store, piece.Life = string(u.store.Cluster), lifeOf(u.store, f.lives[:]...)
+			f.lives[1] = u.store.Life
 		}
 		err := f.stream.Send(piece)
 		piece, size = &feedpb.View{}, 0
@@ -124,7 +132,7 @@ func (f *follower) receive() error {
 }
 
 func fromReport(host string, r *feedpb.Report) *neutrino.Report {
-	out := &neutrino.Report{Host: host, Revision: r.GetRevision()}
+	out := &neutrino.Report{Host: host, Revision: r.GetRevision(), Life: neutrino.ID(r.GetLife())}
 	for _, p := range r.GetPending() {
 		out.Pending = append(out.Pending, neutrino.Pending{
 			Object: p.GetObject(), Reason: p.GetReason(), Kind: neutrino.PendingKind(p.GetKind()),
@@ -174,7 +182,7 @@ func (f *follower) handleReport(ctx context.Context) bool {
 	if !due || !f.rec.current(f.ses) {
 		return true
 	}
-	if err := f.handlers.Report(ctx, *r, f.rec.settled(r.Revision)); err != nil {
+	if err := f.handlers.Report(ctx, *r, f.settled(*r)); err != nil {
 		f.log.Warn("feed: report not taken in", "revision", r.Revision, "err", err)
 		f.ses.mu.Lock()
 		f.ses.fresh = true
@@ -182,6 +190,30 @@ func (f *follower) handleReport(ctx context.Context) bool {
 		return false
 	}
 	return true
+}
+
+// compare notes an agent that holds what this store does not continue: it will not
+// take this store's views.
+func (f *follower) compare(held, here neutrino.StorePosition) {
+	switch step := held.Step(here); {
+	case !step.Taken():
+		f.rec.holdsAnother(f.ses)
+		f.log.Error("feed: the host holds the view of another store and does not take this one's", "why", held.Difference(here),
+			"cluster", held.Cluster, "life", held.Life, "revision", held.Revision)
+	case held.Loses(here):
+		common, _ := here.Follows(held.Life)
+		f.log.Warn("feed: the host has what was made after the copy that was restored, and keeps it until its operator accepts the store",
+			"life", held.Life, "revision", held.Revision, "restored", common.Revision)
+	}
+}
+
+// settled is which rows the host had in their present form when it reported. A
+// report on another life of the store says nothing of this one's rows.
+func (f *follower) settled(r neutrino.Report) func(neutrino.ID) bool {
+	if r.Life != "" && r.Life != f.db.Snapshot().Position().Life {
+		return func(neutrino.ID) bool { return false }
+	}
+	return f.rec.settled(r.Revision)
 }
 
 // beatSlack is the part of the interval that a heartbeat may come early.

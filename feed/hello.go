@@ -174,10 +174,10 @@ func parseHello(m *feedpb.Hello) (*hello, error) {
 		return refuse("the registration has %d bytes, more than %d", len(text), maxRegistration)
 	case !utf8.Valid(text):
 		return refuse("the registration is not UTF-8")
-	case len(m.GetMachine()) > maxID || len(m.GetVersion()) > maxID || len(m.GetStore()) > maxID || len(m.GetDigest()) > maxID:
+	case len(m.GetMachine()) > maxID || len(m.GetVersion()) > maxID || len(m.GetStore()) > maxID || len(m.GetLife().GetId()) > maxID || len(m.GetDigest()) > maxID:
 		return refuse("a text of the hello has more than %d bytes", maxID)
 	}
-	h := &hello{machine: m.GetMachine(), version: m.GetVersion(), held: held{m.GetRevision(), m.GetDigest()}}
+	h := &hello{machine: m.GetMachine(), version: m.GetVersion(), held: held{m.GetRevision(), m.GetDigest(), heldBy(m)}}
 	if size := kindsSize(m.GetKinds()); size > maxRegistration {
 		return refuse("the kinds of the hello have %d bytes, more than %d", size, maxRegistration)
 	}

@@ -49,7 +49,7 @@ func (s *stage) commit(h holding, revision int64) (holding, error) {
 		}
 		return h, nil
 	}
-	next := holding{revision: revision, host: h.host, acted: h.acted}
+	next := holding{revision: revision, host: h.host, acted: h.acted, name: h.name, hold: h.hold}
 	if s.full {
 		next.rows, next.ignorable, next.foreign = map[view.Key]json.RawMessage{}, map[view.Key]bool{}, map[view.Key]bool{}
 	} else {
@@ -111,6 +111,7 @@ func (h holding) heldBack() string {
 // forgotten.
 func (c *Client) receive(stream feedpb.Feed_FollowClient, opened chan<- struct{}) error {
 	var st stage
+	base, _ := c.holds()
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -125,18 +126,18 @@ func (c *Client) receive(stream feedpb.Feed_FollowClient, opened chan<- struct{}
 			continue
 		}
 		c.meet(m)
-		c.mu.Lock()
-		from := c.held
-		c.mu.Unlock()
-		next, err := st.commit(from, m.GetRevision())
+		next, err := st.commit(base, m.GetRevision())
 		if err != nil {
 			// The next hello must not get a delta on top of a misreading.
 			c.forget()
 			slog.Error("feed: view not understood", "revision", m.GetRevision(), "err", err)
 			return fmt.Errorf("feed: revision %d: %w", m.GetRevision(), err)
 		}
-		c.accept(next, m.GetCauses())
-		st = stage{}
+		next.name = storeOf(m)
+		if err := c.take(next, m.GetCauses()); err != nil {
+			return err
+		}
+		st, base = stage{}, next
 		if opened != nil {
 			slog.Info("feed: connected", "server", c.config.Server, "revision", next.revision)
 			close(opened)
@@ -161,32 +162,10 @@ func (c *Client) meet(m *feedpb.View) {
 	}
 }
 
-// accept hands a complete view over.
-func (c *Client) accept(h holding, causes []string) {
-	held := h.heldBack()
-	c.mu.Lock()
-	was := c.held
-	c.held = h
-	if held == "" {
-		c.latest = View{Host: h.host, Revision: h.acted, Causes: append(c.latest.Causes, causes...), of: h}
-	} else if c.latest.Host == nil && was.acted > 0 {
-		c.latest = View{Host: was.host, Revision: was.acted, Stored: true, of: was}
-	}
-	if held != "" && c.state.Held == "" {
-		slog.Error("feed: view not acted on", "reason", held)
-	}
-	c.state = ClientState{Connected: true, Version: c.state.Version, Lacks: c.state.Lacks, Held: held}
-	if !c.config.Accepts && held == "" {
-		c.accepted = kept{holding: h}
-		signal(c.unsaved)
-	}
-	c.mu.Unlock()
-	signal(c.changed)
-}
-
-// forget makes the next hello ask for everything. What was handed over stays.
+// forget makes the next hello ask for everything. What was handed over stays, and
+// so does what was held: what comes next has to continue it.
 func (c *Client) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held = holding{host: view.New(c.config.Registration.Host)}
+	c.afresh = true
 }

@@ -21,6 +21,7 @@ type record struct {
 	revision int64
 	rows     map[neutrino.ID]int64 // of ports and floating IPs
 	causes   []string              // of what was not sent yet
+	apart    bool                  // the session's agent holds the view of another store
 }
 
 // maxCauses is how many requests one update names: more than a reader of a log
@@ -60,7 +61,16 @@ func (r *record) attach(ses *session) {
 	if r.session != nil {
 		close(r.session.replaced)
 	}
-	r.session = ses
+	r.session, r.apart = ses, false
+}
+
+// holdsAnother notes that the session's agent holds the view of another store.
+func (r *record) holdsAnother(ses *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session == ses {
+		r.apart = true
+	}
 }
 
 func (r *record) detach(ses *session) {
@@ -95,6 +105,7 @@ func (r *record) wake(cause string) {
 type held struct {
 	revision int64
 	digest   []byte
+	at       neutrino.StorePosition // which store its rows are of, also when it asks for all rows
 }
 
 // update is a change of a host's view that is about to be sent.
@@ -103,6 +114,7 @@ type update struct {
 	delta    view.Delta
 	revision int64
 	causes   []string
+	store    neutrino.StoreIdentity
 }
 
 // open decides how an agent comes to hold the view v: it does already, it
@@ -196,9 +208,10 @@ func digest(rows []view.Row) string {
 	return string(d[:sha256.Size])
 }
 
-// connected reports whether a session has the host.
-func (r *record) connected() bool {
+// connected reports whether a session has the host, and whether its agent holds the
+// view of another store.
+func (r *record) connected() (here, apart bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.session != nil
+	return r.session != nil, r.session != nil && r.apart
 }

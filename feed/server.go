@@ -201,13 +201,40 @@ func (s *service) Follow(stream feedpb.Feed_FollowServer) error {
 
 // Connected is the number of hosts whose agent has a stream now.
 func (s *Server) Connected() int {
+	here, _ := s.count()
+	return here
+}
+
+// Apart is how many of the connected hosts hold the view of another store and do not
+// take this one's.
+func (s *Server) Apart() int {
+	_, apart := s.count()
+	return apart
+}
+
+func (s *Server) count() (here, apart int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := 0
 	for _, r := range s.hosts {
-		if r.connected() {
-			n++
+		connected, another := r.connected()
+		if connected {
+			here++
+		}
+		if another {
+			apart++
 		}
 	}
-	return n
+	return here, apart
+}
+
+// Check is an error while most of the connected hosts hold the view of another
+// store than this server has: then it is probably this one that is wrong.
+func (s *Server) Check() error {
+	here, apart := s.count()
+	if 2*apart <= here {
+		return nil
+	}
+	at := s.db.Snapshot().Position()
+	return fmt.Errorf("%d of %d connected hosts hold the view of another store than this one (cluster %s, life %s, revision %d) and do not take it: "+
+		"is this the right database? Otherwise restore a backup with neutrino restore FILE", apart, here, at.Cluster, at.Life, at.Revision)
 }

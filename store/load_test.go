@@ -63,7 +63,7 @@ func TestSnapshotsSayWhoseTheyAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	first, err := identity.Create(t.Context(), e)
+	first, err := identity.Begin(t.Context(), e)
 	if err != nil {
 		t.Fatal(err)
 	}

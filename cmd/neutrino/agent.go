@@ -68,7 +68,7 @@ func agentCommand() *cobra.Command {
 	}
 	set.Fixed = agentFixed()
 	set.Flags(cmd)
-	cmd.AddCommand(statusCommand(), releaseCommand(), viewsCommand(), renameCommand())
+	cmd.AddCommand(statusCommand(), releaseCommand(), viewsCommand(), renameCommand(), acceptCommand())
 	return cmd
 }
 
@@ -279,6 +279,9 @@ func printStatus(w io.Writer, s agent.Status) {
 		server = "TURNED AWAY, working by what it has and trying again: " + s.Problem
 	case !s.Connected:
 		server = "not connected: " + s.Problem
+	}
+	if s.NotUsed != "" {
+		server += "; its view is not used"
 	}
 	if s.Stored {
 		server += "; working from the view on this host's disk"

@@ -75,6 +75,7 @@ func (m *measures) watch(svc *intent.Service, hosts *feed.Server, mover *failove
 		objects:  prometheus.NewDesc("neutrino_store_objects", "Rows of a table.", []string{"table"}, nil),
 		agents:   prometheus.NewDesc("neutrino_agents", "Agents by type, and whether their host is not dead.", []string{"type", "alive"}, nil),
 		fed:      prometheus.NewDesc("neutrino_feed_hosts", "Hosts whose agent is connected to this server.", nil, nil),
+		apart:    prometheus.NewDesc("neutrino_feed_hosts_of_another_store", "Connected hosts that hold the view of another store and do not take this one's.", nil, nil),
 		waiting:  prometheus.NewDesc("neutrino_nova_events_waiting", "Events that Nova has not acknowledged.", nil, nil),
 		dead:     prometheus.NewDesc("neutrino_hosts_dead", "Hosts in use that seem dead, by whether they keep their work.", []string{"held"}, nil),
 		moved:    prometheus.NewDesc("neutrino_failover_moved_total", "Routers, and networks' DHCP services, that moved away from dead hosts.", nil, nil),
@@ -108,13 +109,13 @@ type state struct {
 	hosts *feed.Server
 	mover *failover.Mover
 
-	revision, objects, agents, fed, waiting *prometheus.Desc
-	dead, moved, written, writing           *prometheus.Desc
+	revision, objects, agents, fed, apart, waiting *prometheus.Desc
+	dead, moved, written, writing                  *prometheus.Desc
 }
 
 // Describe names the figures.
 func (s *state) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.revision, s.objects, s.agents, s.fed, s.waiting, s.dead, s.moved, s.written, s.writing} {
+	for _, d := range []*prometheus.Desc{s.revision, s.objects, s.agents, s.fed, s.apart, s.waiting, s.dead, s.moved, s.written, s.writing} {
 		to <- d
 	}
 }
@@ -141,6 +142,7 @@ func (s *state) Collect(to chan<- prometheus.Metric) {
 		gauge(s.agents, n, k.typ, strconv.FormatBool(k.alive))
 	}
 	gauge(s.fed, s.hosts.Connected())
+	gauge(s.apart, s.hosts.Apart())
 	gauge(s.waiting, store.Len(snap, store.ServerEvents))
 	s.collectMover(to)
 }

@@ -256,9 +256,12 @@ type Life struct {
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// In a hello: the revision of that life that the agent holds.
 	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The lives that this one follows, the oldest first, each with the revision up
-	// to which it is part of this one.
-	Past          []*Life `protobuf:"bytes,3,rep,name=past,proto3" json:"past,omitempty"`
+	// Those lives that this one follows and that the agent may hold, each with the
+	// revision up to which it is part of this one.
+	Past []*Life `protobuf:"bytes,3,rep,name=past,proto3" json:"past,omitempty"`
+	// Of a past life: what it wrote later was given up by an operator, who put an
+	// older copy in its place.
+	Restored      bool `protobuf:"varint,4,opt,name=restored,proto3" json:"restored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,6 +315,13 @@ func (x *Life) GetPast() []*Life {
 		return x.Past
 	}
 	return nil
+}
+
+func (x *Life) GetRestored() bool {
+	if x != nil {
+		return x.Restored
+	}
+	return false
 }
 
 // Kind is a kind of rows that one end knows, with the names of its attributes as
@@ -408,9 +418,11 @@ func (*Heartbeat) Descriptor() ([]byte, []int) {
 // Report says that the host has acted on its view up to the revision, and what
 // still differs.
 type Report struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	Pending       []*Pending             `protobuf:"bytes,2,rep,name=pending,proto3" json:"pending,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Pending  []*Pending             `protobuf:"bytes,2,rep,name=pending,proto3" json:"pending,omitempty"`
+	// The life that the revision is of, "" where the agent knows none.
+	Life          string `protobuf:"bytes,3,opt,name=life,proto3" json:"life,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,6 +469,13 @@ func (x *Report) GetPending() []*Pending {
 		return x.Pending
 	}
 	return nil
+}
+
+func (x *Report) GetLife() string {
+	if x != nil {
+		return x.Life
+	}
+	return ""
 }
 
 type Pending struct {
@@ -969,20 +988,22 @@ const file_feed_proto_rawDesc = "" +
 	"\x04life\x18\x05 \x01(\v2\x16.neutrino.feed.v1.LifeR\x04life\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12,\n" +
 	"\x05kinds\x18\a \x03(\v2\x16.neutrino.feed.v1.KindR\x05kinds\x12\x18\n" +
-	"\amachine\x18\b \x01(\tR\amachine\"^\n" +
+	"\amachine\x18\b \x01(\tR\amachine\"z\n" +
 	"\x04Life\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12*\n" +
-	"\x04past\x18\x03 \x03(\v2\x16.neutrino.feed.v1.LifeR\x04past\":\n" +
+	"\x04past\x18\x03 \x03(\v2\x16.neutrino.feed.v1.LifeR\x04past\x12\x1a\n" +
+	"\brestored\x18\x04 \x01(\bR\brestored\":\n" +
 	"\x04Kind\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
 	"attributes\x18\x02 \x03(\tR\n" +
 	"attributes\"\v\n" +
-	"\tHeartbeat\"Y\n" +
+	"\tHeartbeat\"m\n" +
 	"\x06Report\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x123\n" +
-	"\apending\x18\x02 \x03(\v2\x19.neutrino.feed.v1.PendingR\apending\"M\n" +
+	"\apending\x18\x02 \x03(\v2\x19.neutrino.feed.v1.PendingR\apending\x12\x12\n" +
+	"\x04life\x18\x03 \x01(\tR\x04life\"M\n" +
 	"\aPending\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +

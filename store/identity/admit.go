@@ -27,9 +27,9 @@ func Look(_ context.Context, database string, t Trace) error {
 	return nil
 }
 
-// Admit finds out whether the engine has the store that the trace remembers, and
-// gives the trace for from now on, which the caller writes. Without a trace, any
-// store is the one; one without a name gets its name here. The error says what is
+// Admit finds out whether the engine has the store that the trace remembers, begins
+// a life of it, and gives the trace for from now on, which the caller writes. Without
+// a trace, any store is the one; one without a name gets its name here. The error says what is
 // wrong with the database and what to do.
 func Admit(ctx context.Context, e engine.Engine, database string, t Trace) (Trace, error) {
 	at, err := Read(ctx, e)
@@ -41,10 +41,9 @@ func Admit(ctx context.Context, e engine.Engine, database string, t Trace) (Trac
 		return t, refuse(database, t, "the database is empty")
 	case !t.Step(at).Taken():
 		return t, refuse(database, t, t.Difference(at))
-	case !at.Named():
-		if at, err = Create(ctx, e); err != nil {
-			return t, err
-		}
+	}
+	if at, err = Begin(ctx, e); err != nil {
+		return t, err
 	}
 	return Trace{Database: database, StorePosition: at}, nil
 }

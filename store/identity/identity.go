@@ -56,29 +56,33 @@ func read(ctx context.Context, e engine.Engine) (at neutrino.StorePosition, mod 
 	return at, 0, nil
 }
 
-// Create gives a store without a name one, in a transaction of its own: the first
-// life of a new cluster. A store that has a name keeps it.
-func Create(ctx context.Context, e engine.Engine) (neutrino.StorePosition, error) {
-	id := neutrino.StoreIdentity{Cluster: newID(), Life: newID()}
-	value, err := json.Marshal(id)
-	if err != nil {
-		return neutrino.StorePosition{}, fmt.Errorf("identity: %w", err)
+// Begin begins a life of the store, in a transaction of its own: with each start of
+// a server, also when nothing was written since the last one: a copy of that state
+// may have gone on elsewhere. A store without a name gets one, as the first life of a
+// new cluster. Other servers may write meanwhile.
+func Begin(ctx context.Context, e engine.Engine) (neutrino.StorePosition, error) {
+	for {
+		was, mod, err := read(ctx, e)
+		if err != nil {
+			return was, err
+		}
+		id := neutrino.StoreIdentity{Cluster: newID(), Life: newID()}
+		if was.Named() {
+			id = was.Next(newID(), was.Revision)
+		}
+		now, err := after{was.Revision, mod}.put(ctx, e, id)
+		if !errors.Is(err, ErrChanged) {
+			return now, err
+		}
 	}
-	rev, ok, err := e.Txn(ctx, []engine.Compare{{Test: engine.Absent, Key: Key}}, []engine.Op{engine.Put(Key, value)})
-	if err != nil {
-		return neutrino.StorePosition{}, fmt.Errorf("identity: name the store: %w", err)
-	}
-	if !ok {
-		return Read(ctx, e)
-	}
-	return neutrino.StorePosition{StoreIdentity: id, Revision: rev}, nil
 }
 
-// Sign begins a new life of the store as it is now. Agents that hold a view of the
-// store's life before, or of one of the others, take the new one's. others are the
-// lives that it replaces and that it may not know, because it is a copy of before:
-// that of the trace. Those of another cluster are an error. The engine must not be
-// written by anybody else; [ErrChanged] says that it was, and nothing is signed then.
+// Sign begins a new life of the store as it is now, which somebody put in the place
+// of what served before: what came later is given up. Agents that hold a view of a
+// life before, or of one of the others, take it. others are the lives that it
+// replaces and that it may not know, because it is a copy of before: that of the
+// trace. Those of another cluster are an error. Nobody else may write to the engine;
+// [ErrChanged] says that it was written to, and nothing is signed then.
 func Sign(ctx context.Context, e engine.Engine, others ...neutrino.StoreIdentity) (neutrino.StorePosition, error) {
 	was, mod, err := read(ctx, e)
 	if err != nil {
@@ -95,25 +99,34 @@ func Sign(ctx context.Context, e engine.Engine, others ...neutrino.StoreIdentity
 		}
 	}
 	if id.Cluster == "" {
-		return Create(ctx, e)
+		return Begin(ctx, e)
 	}
-	value, err := json.Marshal(id.Next(newID(), was.Revision, others...))
+	return after{was.Revision, mod}.put(ctx, e, id.Restored(newID(), was.Revision, others...))
+}
+
+// after is a state of the store: its revision, and that of the identity's last
+// change, 0 for none.
+type after struct{ revision, identity int64 }
+
+// put writes an identity, if the store is still in that state.
+func (a after) put(ctx context.Context, e engine.Engine, id neutrino.StoreIdentity) (neutrino.StorePosition, error) {
+	value, err := json.Marshal(id)
 	if err != nil {
-		return was, fmt.Errorf("identity: %w", err)
+		return neutrino.StorePosition{}, fmt.Errorf("identity: %w", err)
 	}
-	unchanged := engine.Compare{Test: engine.RangeBefore, Key: "/", Rev: was.Revision}
-	same := engine.Compare{Test: engine.ModRevision, Key: Key, Rev: mod}
-	if mod == 0 {
+	same := engine.Compare{Test: engine.ModRevision, Key: Key, Rev: a.identity}
+	if a.identity == 0 {
 		same = engine.Compare{Test: engine.Absent, Key: Key}
 	}
-	_, ok, err := e.Txn(ctx, []engine.Compare{unchanged, same}, []engine.Op{engine.Put(Key, value)})
+	unchanged := engine.Compare{Test: engine.RangeBefore, Key: "/", Rev: a.revision}
+	rev, ok, err := e.Txn(ctx, []engine.Compare{unchanged, same}, []engine.Op{engine.Put(Key, value)})
 	switch {
 	case err != nil:
-		return was, fmt.Errorf("identity: sign a new life: %w", err)
+		return neutrino.StorePosition{}, fmt.Errorf("identity: begin a life of the store: %w", err)
 	case !ok:
-		return was, ErrChanged
+		return neutrino.StorePosition{}, ErrChanged
 	}
-	return Read(ctx, e)
+	return neutrino.StorePosition{StoreIdentity: id, Revision: rev}, nil
 }
 
 func newID() neutrino.ID {

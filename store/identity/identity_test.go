@@ -42,7 +42,8 @@ func admit(t *testing.T, e engine.Engine, trace identity.Trace) identity.Trace {
 	return next
 }
 
-func TestAStoreKeepsTheNameThatItGot(t *testing.T) {
+// Each start of a server begins a life, which follows the one before.
+func TestAStoreKeepsItsClusterThroughItsLives(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	e := open(t, path)
 	first := admit(t, e, identity.Trace{})
@@ -54,7 +55,8 @@ func TestAStoreKeepsTheNameThatItGot(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := admit(t, open(t, path), first)
-	if again.Cluster != first.Cluster || again.Life != first.Life || again.Revision != 4 {
+	p, ok := again.Follows(first.Life)
+	if again.Cluster != first.Cluster || again.Life == first.Life || again.Revision != 5 || !ok || p.Revision != 4 || p.Restored {
 		t.Errorf("it was %+v and is %+v", first, again)
 	}
 }
@@ -72,23 +74,28 @@ func TestOnlyTheStoreOfTheTraceIsAdmitted(t *testing.T) {
 	mine := open(t, sqlite.Memory)
 	trace := admit(t, mine, identity.Trace{})
 	write(t, mine, 9)
+	copied := trace // of life 1, which goes on
 	trace = admit(t, mine, trace)
 
 	empty, strange, nameless := open(t, sqlite.Memory), open(t, sqlite.Memory), open(t, sqlite.Memory)
 	admit(t, strange, identity.Trace{})
 	write(t, strange, 100)
 	write(t, nameless, 100)
-	ahead := trace
+	ahead, apart := trace, trace
 	ahead.Revision += 5
+	apart.Life = "of a start that this copy does not know"
+	copied.Revision += 15
 	for what, c := range map[string]struct {
 		e     engine.Engine
 		trace identity.Trace
 		says  string
 	}{
-		"an empty database":             {empty, trace, "is empty"},
-		"another cloud's":               {strange, trace, "expected cluster " + string(trace.Cluster)},
-		"one of before stores had name": {nameless, trace, "has no name"},
-		"an older copy":                 {mine, ahead, "is at revision 10, it has been at revision 15"},
+		"an empty database":               {empty, trace, "is empty"},
+		"another cloud's":                 {strange, trace, "expected cluster " + string(trace.Cluster)},
+		"one of before stores had name":   {nameless, trace, "has no name"},
+		"an older copy":                   {mine, ahead, "up to revision 11, it has been at revision 16"},
+		"an older copy, and a start":      {mine, copied, "up to revision 10, it has been at revision 16"},
+		"a copy of before the last start": {mine, apart, "does not follow life of a start"},
 	} {
 		before, err := identity.Read(t.Context(), c.e)
 		if err != nil {
@@ -137,14 +144,15 @@ func TestASignedCopyFollowsTheLifeThatItReplaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, life := range []neutrino.ID{trace.Life, was.Life} {
-		if common, ok := now.Common(life); !ok || common != 5 {
-			t.Errorf("life %s is common up to %d, %v; want 5", life, common, ok)
+		if p, ok := now.Follows(life); !ok || p.Revision != 5 || !p.Restored {
+			t.Errorf("life %s: %+v, %v; want revision 5, restored", life, p, ok)
 		}
 	}
 	if now.Cluster != trace.Cluster || now.Life == trace.Life || now.Revision != 6 || was.Step(now) != neutrino.StepNext || !was.Loses(now) {
 		t.Errorf("signed %+v", now)
 	}
-	if again := admit(t, e, was); again.Life != now.Life {
+	again := admit(t, e, was) // as if the restoration had ended before it wrote the trace
+	if p, ok := again.Follows(now.Life); !ok || p.Restored || was.Step(again.StorePosition) != neutrino.StepNext {
 		t.Errorf("after the signing %+v", again)
 	}
 	if _, err := identity.Sign(t.Context(), e, neutrino.StoreIdentity{Cluster: "b", Life: "x"}); err == nil {
@@ -157,7 +165,7 @@ func TestASignedCopyWithoutANameGetsTheClusters(t *testing.T) {
 	e := open(t, sqlite.Memory)
 	write(t, e, 4)
 	now, err := identity.Sign(t.Context(), e, neutrino.StoreIdentity{Cluster: "a", Life: "1"})
-	if common, ok := now.Common("1"); err != nil || now.Cluster != "a" || !ok || common != 4 {
+	if p, ok := now.Follows("1"); err != nil || now.Cluster != "a" || !ok || p.Revision != 4 {
 		t.Errorf("signed %+v, %v", now, err)
 	}
 }
