@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
-	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -25,8 +25,10 @@ const (
 	// basicProject is whose objects they are that users of Basic make.
 	basicProject = "default"
 	// A password that was right is not worked out again for this long, because
-	// bcrypt takes some 50 ms by intention.
-	passwordTime  = time.Minute
+	// bcrypt takes some 50 ms by intention: while the file has the same hash, it is
+	// right. For provedTime one that is worked out again waits for no stranger's.
+	passwordTime  = 10 * time.Minute
+	provedTime    = 24 * time.Hour
 	passwordsKept = 1024
 	maxPassword   = 1024 // bytes; bcrypt itself looks at 72
 )
@@ -40,9 +42,10 @@ const (
 // broken, the earlier users hold, and the log says once why.
 func Basic(file string) (Authenticator, error) {
 	b := &basic{
-		file:    watched{paths: []string{file}, now: time.Now},
-		known:   newMemory[struct{}](passwordsKept),
-		work:    semaphore.NewWeighted(int64(max(1, runtime.GOMAXPROCS(0)/2))),
+		file:      watched{paths: []string{file}, now: time.Now},
+		known:     newMemory[struct{}](passwordsKept),
+		proved:    newMemory[struct{}](passwordsKept),
+		strangers: newChecks(max(1, runtime.GOMAXPROCS(0)/2)), again: newChecks(1),
 		compare: bcrypt.CompareHashAndPassword,
 		log:     slog.Default(),
 	}
@@ -58,7 +61,12 @@ type basic struct {
 	users atomic.Pointer[users]
 	salt  [32]byte
 	known *memory[struct{}] // right passwords, by salted hash
-	work  *semaphore.Weighted
+	// proved are those that were right some time, with the same hash.
+	proved *memory[struct{}]
+	// strangers are the checks of passwords that were never right, again those of
+	// others. Half of the processors are left to who is known.
+	strangers, again *checks
+	flights          singleflight.Group
 	// compare is bcrypt's.
 	compare func(hash, password []byte) error
 	log     *slog.Logger
@@ -133,18 +141,35 @@ func (b *basic) Authenticate(ctx context.Context, h http.Header) (Identity, erro
 	}
 	key := b.key(name, password, hash)
 	if _, ok := b.known.get(key, b.file.now()); !ok {
-		// Two at a time, so that guessing leaves the server some of its processors.
-		if err := b.work.Acquire(ctx, 1); err != nil {
-			return Identity{}, fmt.Errorf("checking a password: %w", err)
+		err := b.check(ctx, key, func() error {
+			if err := b.compare([]byte(hash), []byte(password)); err != nil || !exists {
+				return &Unauthorized{basicChallenge, fmt.Sprintf("no user %q with that password", name)}
+			}
+			b.known.put(key, struct{}{}, b.file.now().Add(passwordTime))
+			b.proved.put(key, struct{}{}, b.file.now().Add(provedTime))
+			return nil
+		})
+		if err != nil {
+			return Identity{}, err
 		}
-		err := b.compare([]byte(hash), []byte(password))
-		b.work.Release(1)
-		if err != nil || !exists {
-			return Identity{}, &Unauthorized{basicChallenge, fmt.Sprintf("no user %q with that password", name)}
-		}
-		b.known.put(key, struct{}{}, b.file.now().Add(passwordTime))
 	}
 	return Identity{UserID: name, ProjectID: basicProject, Roles: Implied([]string{"admin"})}, nil
+}
+
+// check works out a password when its turn has come. Requests with one password that
+// come together work it out once.
+func (b *basic) check(ctx context.Context, key [32]byte, work func() error) error {
+	lane, source := b.strangers, sourceOf(ctx)
+	if _, ok := b.proved.get(key, b.file.now()); ok {
+		lane = b.again
+	}
+	asked := b.flights.DoChan(string(key[:]), func() (any, error) { return nil, lane.run(source, work) })
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("checking a password: %w", context.Cause(ctx))
+	case answer := <-asked:
+		return answer.Err
+	}
 }
 
 // key is a salted hash of what was proved: it is worth nothing outside this
