@@ -9,7 +9,7 @@ CONFORMANCE_PACKAGES = keystone uwsgi-core uwsgi-plugin-python3 tempest neutron-
 NOVA_PACKAGES = nova-api nova-conductor nova-scheduler placement-api glance-api mariadb-server-core rabbitmq-server \
 	libvirt-daemon libvirt-clients python3-libvirt qemu-utils
 
-.PHONY: help build deps lab lab-down test check bench conformance clean
+.PHONY: help build deps lab lab-down test check bench load conformance clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -40,6 +40,9 @@ check: ## format, vet, static analysis, rules, pure tests with the race detector
 
 bench: deps build ## the figures of docs/performance.md (root)
 	scripts/bench.sh
+
+load: build ## another tenant's requests while somebody attacks the API (root)
+	scripts/bench.sh load
 
 conformance: build ## openstack, gophercloud, terraform, horizon, nova, tempest and neutron-tempest-plugin against neutrino and Debian's Keystone (root); PARTS= REGEX= FORMAT= HOLD=1
 	@scripts/install.sh $(CONFORMANCE_PACKAGES) $(if $(or $(if $(PARTS),,all),$(findstring nova,$(PARTS))),$(NOVA_PACKAGES))

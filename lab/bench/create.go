@@ -66,6 +66,8 @@ type server struct {
 	log  string
 	url  string
 	http *http.Client
+	// first is what is asked for to find out whether it serves.
+	first string
 }
 
 // startServer starts the real server with a state of its own and the options,
@@ -75,16 +77,20 @@ func startServer(ctx context.Context, binary string, options ...string) (*server
 	if err != nil {
 		return nil, err
 	}
-	s := &server{
-		args: append([]string{binary, "server", "--state-path", dir}, options...),
-		dir:  dir, log: filepath.Join(dir, "server.log"), http: &http.Client{
-			Timeout: startTime, Transport: &http.Transport{MaxIdleConnsPerHost: 4 * parallelClients},
-		},
-	}
+	s := newServer(dir, append([]string{binary, "server", "--state-path", dir}, options...))
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.remove())
 	}
 	return s, nil
+}
+
+// newServer is a server that is not started.
+func newServer(dir string, args []string) *server {
+	return &server{
+		args: args, dir: dir, log: filepath.Join(dir, "server.log"), first: "/v2.0/networks?limit=1", http: &http.Client{
+			Timeout: startTime, Transport: &http.Transport{MaxIdleConnsPerHost: 4 * parallelClients},
+		},
+	}
 }
 
 // startTime is how long a server may take until its first answer.
@@ -124,7 +130,7 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	return until(ctx, startTime, 10*time.Millisecond, func() error {
-		_, _, err := s.get(ctx, "/v2.0/networks?limit=1")
+		_, _, err := s.get(ctx, s.first)
 		return err
 	})
 }

@@ -44,6 +44,7 @@ func parts() []part {
 		{"plan", "plan and diff of a host with 500 ports", (*bench).plan},
 		{"create", "ports created over HTTP", (*bench).create},
 		{"scale", "a store with a million ports", (*bench).scale},
+		{"load", "another tenant's requests while somebody attacks the API", (*bench).load},
 		{"rule", "a security group rule comes into force on 3 hosts", (*bench).rule},
 		{"wire", "a plugged interface becomes ACTIVE", (*bench).wire},
 		{"restart", "an agent is killed and restarted under traffic", (*bench).restart},
@@ -58,9 +59,18 @@ func main() {
 	flag.StringVar(&b.name, "name", "bench", "name of the lab that is made, and removed at the end")
 	flag.BoolVar(&b.keep, "keep", false, "leave the lab running, for a look at what went wrong")
 	flag.IntVar(&b.ports, "ports", 1_000_000, "how many ports the part scale has in store; its figures hold for a million")
+	attacks := flag.String("attack", "", "attack the API at -url so, until killed; the part load starts it")
+	address := flag.String("url", "", "for -attack")
 	markdown := flag.Bool("markdown", false, "print the table as Markdown")
 	flag.Usage = usage
 	flag.Parse()
+	if *attacks != "" {
+		if err := attack(ctx, *attacks, *address); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	slog.SetLogLoggerLevel(slog.LevelWarn)
 	// It shares the processors with what it measures: it has memory enough.
 	debug.SetGCPercent(800)
