@@ -73,24 +73,30 @@ func readAcked(path string) (*acked, error) {
 	return a, nil
 }
 
-// check compares it with the database, which is not written to: opening it for
-// writing would end the write-ahead log that may be wanted for a rescue.
-func (a *acked) check(ctx context.Context, path string) error {
+// checkEmpty refuses an empty file that was not empty.
+func (a *acked) checkEmpty(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	if info.Size() == 0 {
-		if a.last.commits > 0 {
-			return fmt.Errorf("%w: it is empty, and was acknowledged up to revision %d", engine.ErrDamaged, a.last.revision)
-		}
-		return nil // one that is about to be made
+	if info.Size() == 0 && a.last.commits > 0 {
+		return fmt.Errorf("%w: it is empty, and was acknowledged up to revision %d", engine.ErrDamaged, a.last.revision)
 	}
-	h, err := peek(ctx, path)
-	if err != nil || h == nil {
+	return nil
+}
+
+// check compares it with the head of a database, which is one of before when it
+// has none.
+func (a *acked) check(ctx context.Context, c *sql.Conn) error {
+	var have int
+	if c.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'format'`).Scan(&have) != nil || have != format {
+		return nil // it is new, or upgrade says what is wrong
+	}
+	h, err := readHead(ctx, c)
+	if err != nil {
 		return err
 	}
-	return a.compare(*h)
+	return a.compare(h)
 }
 
 func (a *acked) compare(h head) error {
@@ -109,27 +115,6 @@ func (a *acked) compare(h head) error {
 var errCopied = fmt.Errorf("%w: it was copied while a server had it open, so that what was acknowledged may be missing; "+
 	"copy with neutrino backup FILE, or bring the files beside it whose names end with %s and %s too",
 	engine.ErrDamaged, walSuffix, ackedSuffix)
-
-// peek reads the head of a database without changing a file; nil when it is of an
-// older format, or of none.
-func peek(ctx context.Context, path string) (_ *head, err error) {
-	db, err := sql.Open("sqlite", readOnly(path))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	c, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	var have int
-	if c.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'format'`).Scan(&have) != nil || have != format {
-		return nil, nil // who opens it says what is wrong
-	}
-	h, err := readHead(ctx, c)
-	return &h, err
-}
 
 // begin makes the file for a database that says of itself that it is closed.
 func (a *acked) begin(h head) error {
@@ -227,6 +212,16 @@ func (e *Engine) setHead(ctx context.Context, h head) error {
 	e.head = h
 	e.acked.note(h)
 	return nil
+}
+
+// keepWAL copies the write-ahead log of a file that is refused: SQLite puts what it
+// reads of it into the file and removes it, and it may be wanted for a rescue.
+func keepWAL(path string) error {
+	b, err := os.ReadFile(path + walSuffix)
+	if err != nil || len(b) == 0 {
+		return nil // there is nothing to keep
+	}
+	return os.WriteFile(path+walSuffix+".refused", b, 0o600)
 }
 
 func syncDir(dir string) error {

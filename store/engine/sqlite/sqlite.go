@@ -110,7 +110,7 @@ func newEngine(keep int64) *Engine {
 
 func (e *Engine) open(ctx context.Context, path string) error {
 	if path != Memory {
-		if err := e.prepare(ctx, path); err != nil {
+		if err := e.prepare(path); err != nil {
 			return err
 		}
 	}
@@ -122,21 +122,32 @@ func (e *Engine) open(ctx context.Context, path string) error {
 	if e.conn, err = e.db.Conn(ctx); err != nil {
 		return err
 	}
+	err = e.admit(ctx, path)
+	if errors.Is(asDamage(err), engine.ErrDamaged) && path != Memory {
+		err = errors.Join(err, keepWAL(path))
+	}
+	return err
+}
+
+// admit reads the open file, if it is whole.
+func (e *Engine) admit(ctx context.Context, path string) error {
+	if path != Memory {
+		if err := e.acked.check(ctx, e.conn); err != nil {
+			return err
+		}
+	}
 	if err := upgrade(ctx, e.conn); err != nil {
 		return err
 	}
-	if err := e.recall(ctx, path); err != nil {
+	if err := e.recall(ctx, path); err != nil || path == Memory {
 		return err
-	}
-	if path == Memory {
-		return nil
 	}
 	return e.mark(ctx)
 }
 
 // prepare takes the file for this process, and looks for damage that SQLite would
 // remove from sight by opening it.
-func (e *Engine) prepare(ctx context.Context, path string) (err error) {
+func (e *Engine) prepare(path string) (err error) {
 	if e.lock, err = flock(path + ".lock"); err != nil {
 		return err
 	}
@@ -149,7 +160,7 @@ func (e *Engine) prepare(ctx context.Context, path string) (err error) {
 	if err := checkWAL(path); err != nil {
 		return err
 	}
-	return e.acked.check(ctx, path)
+	return e.acked.checkEmpty(path)
 }
 
 // recall reads what the engine keeps in memory: the newest revision, the
@@ -229,14 +240,6 @@ func dsn(path string, pragmas ...string) string {
 // still names a file that nobody changes, without a write-ahead log.
 func still(path string) string {
 	return named(path, url.Values{"mode": {"ro"}, "immutable": {"1"}, "_pragma": {"cell_size_check(1)", mapped}})
-}
-
-// readOnly names a file that is only looked at, and that nobody has open.
-func readOnly(path string) string {
-	if info, err := os.Stat(path + walSuffix); err != nil || info.Size() == 0 {
-		return still(path)
-	}
-	return named(path, url.Values{"mode": {"ro"}, "_pragma": {"locking_mode(EXCLUSIVE)", "query_only(1)", "cell_size_check(1)"}})
 }
 
 func named(path string, v url.Values) string {
