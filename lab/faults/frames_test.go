@@ -21,7 +21,8 @@ import (
 // framesCommand makes the test binary a sender or a listener of raw frames, to
 // run inside a namespace: "frames send DEVICE" sends each line of its input,
 // "frames listen DEVICE" prints what arrives, both in hexadecimal. The other
-// words are sockets: see [openMain], [scanMain] and [sayMain].
+// words are sockets, see [openMain], [scanMain] and [sayMain], and a store's rows,
+// see [storeMain].
 const framesCommand = "frames"
 
 func framesMain(args []string, in io.Reader, out io.Writer) int {
@@ -35,6 +36,8 @@ func framesMain(args []string, in io.Reader, out io.Writer) int {
 		return scanMain(in, out)
 	case "say":
 		return sayMain(args[1], in, out)
+	case "lose", "find":
+		return storeMain(args, in, out)
 	}
 	fd, index, err := packetSocket(args[1])
 	if err != nil {
