@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +23,6 @@ import (
 	"neutrino/feed"
 	"neutrino/intent"
 	"neutrino/intent/failover"
-	"neutrino/store"
-	"neutrino/store/engine/sqlite"
 )
 
 // serverOptions are what `neutrino server` understands, with Neutron's names.
@@ -86,7 +82,7 @@ func serverCommand() *cobra.Command {
 	}
 	set.Fixed = serverFixed()
 	set.Flags(cmd)
-	cmd.AddCommand(policyCommand())
+	cmd.AddCommand(policyCommand(), initCommand(), signCommand())
 	return cmd
 }
 
@@ -134,7 +130,7 @@ func serve(ctx context.Context, v *config.Values) error {
 			return err
 		}
 	}
-	options.Ready, options.Observe = mover.Ready, figures.observe
+	options.Ready, options.Observe = ready(mover.Ready, hosts), figures.observe
 	limits := figures.watchLimits(ctx, group, newSpaces(db, settings, v), options.Policy)
 	options.Notes = func() []string { return append(limits(), mover.Notes()...) }
 	handler, err := api.New(svc, db, options)
@@ -210,37 +206,6 @@ func handlers(svc *intent.Service) feed.Handlers {
 			return do(ctx, func(tx *intent.Tx) error { return intent.Report(tx, r, settled) })
 		},
 	}
-}
-
-// openStore opens the database of [database] connection.
-func openStore(ctx context.Context, v *config.Values) (*store.DB, func(), error) {
-	connection := v.String("database", "connection")
-	file, ok := strings.CutPrefix(connection, "sqlite:///")
-	if !ok {
-		return nil, nil, fmt.Errorf("[database] connection = %q: only sqlite:///<file> is supported", connection)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return nil, nil, fmt.Errorf("[database] connection: %w", err)
-	}
-	hugeHeap()
-	growHeap(loadingGrowth)
-	defer growHeap(servingGrowth)
-	e, err := sqlite.Open(ctx, sqlite.Options{Path: file})
-	if err != nil {
-		return nil, nil, err
-	}
-	db, err := store.Open(ctx, e)
-	if err != nil {
-		return nil, nil, errors.Join(err, e.Close())
-	}
-	trimming, stop := context.WithCancel(ctx)
-	go trimHeap(trimming)
-	return db, func() {
-		stop()
-		if err := errors.Join(db.Close(), e.Close()); err != nil {
-			slog.Error("store: close", "error", err)
-		}
-	}, nil
 }
 
 // listen opens the API's address, and takes over the sockets that systemd
