@@ -107,6 +107,38 @@ func TestADeadHostLosesItsWorkOnce(t *testing.T) {
 	}
 }
 
+// Row 5 of issue 10: what a heartbeat wrote by the wall clock decides nothing.
+func TestASetClockMovesNothingAndHidesNoDeath(t *testing.T) {
+	for name, by := range map[string]time.Duration{"2 minutes forward": 2 * time.Minute, "1 hour back": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			c.registerL3("net1", "net2", "net3")
+			outside, _ := c.outside()
+			_, _, r := c.behind(alice, outside, "10.0.0.0/24")
+			beat := func(hosts ...string) {
+				c.later(30 * time.Second)
+				for _, h := range hosts {
+					c.do(admin, func(tx *Tx) error { return Heartbeat(tx, h) })
+				}
+			}
+			for range 4 {
+				beat("net1", "net2", "net3")
+			}
+			if c.setClock(by); c.reschedule() != 0 || c.hostOf(r.ID) != "net1" {
+				t.Errorf("the router is on %q", c.hostOf(r.ID))
+			}
+			beat("net2", "net3")
+			beat("net2", "net3")
+			if c.reschedule() != 0 {
+				t.Error("moved within the down time")
+			}
+			if beat("net2", "net3"); c.reschedule() != 1 || c.hostOf(r.ID) == "net1" {
+				t.Errorf("after the down time the router is on %q", c.hostOf(r.ID))
+			}
+		})
+	}
+}
+
 func TestNothingMovesRightAfterTheServersRest(t *testing.T) {
 	c := newCloud(t)
 	c.registerL3("net1")
