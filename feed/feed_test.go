@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ type cloud struct {
 	reports       []neutrino.Report
 	settled       map[neutrino.ID]bool // of port p1 and p2, at the last report
 	reportErr     error
+	heard         func(host string)
+	hang          chan struct{} // reports are not taken in before it is closed; nil for at once
 }
 
 func newCloud(t *testing.T) *cloud {
@@ -74,7 +77,7 @@ func (c *cloud) up() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	s := NewServer(c.db, Handlers{Register: c.register, Heartbeat: c.heartbeat, Report: c.report, BeatInterval: c.beats})
+	s := NewServer(c.db, Handlers{Register: c.register, Heartbeat: c.heartbeat, Report: c.report, BeatInterval: c.beats, Heard: c.heard})
 	c.srv = s
 	go func() { done <- s.Serve(ctx, ln) }()
 	c.stop = func() {
@@ -107,6 +110,9 @@ func (c *cloud) heartbeat(context.Context, string) error {
 }
 
 func (c *cloud) report(_ context.Context, r neutrino.Report, settled func(neutrino.ID) bool) error {
+	if c.hang != nil {
+		<-c.hang
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reportErr != nil {
@@ -503,6 +509,25 @@ func TestHeartbeatsAreWrittenAsOftenAsTheServerWants(t *testing.T) {
 	client, _ := c.agent(ClientConfig{Heartbeat: 5 * time.Millisecond})
 	at(t, client, c.db.Snapshot().Revision())
 	eventually(t, "heartbeats", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.heartbeats > 3 })
+}
+
+// A store that hangs holds the handlers up, and not what is known of a host's life.
+func TestAHostIsHeardWhileAHandlerHangs(t *testing.T) {
+	c := newCloud(t)
+	c.down()
+	var words atomic.Int64
+	c.hang, c.heard = make(chan struct{}), func(host string) {
+		if host == "c1" {
+			words.Add(1)
+		}
+	}
+	c.up()
+	client, _ := c.agent(ClientConfig{Heartbeat: 5 * time.Millisecond})
+	v := at(t, client, c.db.Snapshot().Revision())
+	client.Report(neutrino.Report{Revision: v.Revision})
+	eventually(t, "words of the host", func() bool { return words.Load() > 20 })
+	close(c.hang)
+	eventually(t, "the report", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.reports) > 0 })
 }
 
 func TestAddresses(t *testing.T) {
