@@ -30,6 +30,9 @@ type keyed[T any] struct {
 
 // accepts reports whether a row matches and the caller may see it.
 func (k *kind[T]) accepts(v view, q *query[T], row *T) bool {
+	if !v.work.Step() {
+		return false
+	}
 	for _, match := range q.match {
 		if !match(v, row) {
 			return false

@@ -4,18 +4,17 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"neutrino"
+	"neutrino/api/admission"
+	"neutrino/api/bounds"
 	"neutrino/api/door"
+	"neutrino/api/extension"
 	"neutrino/api/wire"
 	"neutrino/auth"
 	"neutrino/intent"
@@ -49,6 +48,9 @@ type Options struct {
 	// Notes are what an operator should look after although the server can serve,
 	// for /readyz; they hold no names, because anybody reads them. nil is none.
 	Notes func() []string
+	// Share is what requests share, and [admission.NewDesk] makes it; nil is one for
+	// a gigabyte of memory.
+	Share *admission.Desk
 	// Observe is told of each answer; nil means that nobody is.
 	Observe func(Observation)
 	// Log gets a line for each request; nil means slog.Default().
@@ -58,15 +60,6 @@ type Options struct {
 // DefaultMaxBody is the longest request body in bytes, enough for a bulk
 // request of some thousand ports.
 const DefaultMaxBody = 4 << 20
-
-// The deadlines of a connection: a client that sends or reads more slowly
-// loses it.
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 30 * time.Second
-	writeTimeout      = 2 * time.Minute
-	idleTimeout       = 2 * time.Minute
-)
 
 // api answers requests. It never changes after New.
 type api struct {
@@ -78,6 +71,8 @@ type api struct {
 	order      []resource
 	extensions []byte // the whole list, as it is answered
 	document   []byte // what the API is, in OpenAPI's words
+
+	known, unknown *bounds.Meter // lines of the log for callers, and for who proves nothing
 }
 
 // DefaultProject owns what a caller without a project makes, when callers are
@@ -102,6 +97,9 @@ func New(svc *intent.Service, db *store.DB, opts Options) (http.Handler, error) 
 	if opts.MaxBody == 0 {
 		opts.MaxBody = DefaultMaxBody
 	}
+	if opts.Share == nil {
+		opts.Share = admission.NewDesk(1 << 30)
+	}
 	a := &api{svc: svc, db: db, opts: opts, order: resources(svc.Config()), resources: map[string]resource{}}
 	policy := opts.Policy.Current()
 	for _, r := range a.order {
@@ -111,102 +109,17 @@ func New(svc *intent.Service, db *store.DB, opts Options) (http.Handler, error) 
 	if err := unruled(policy, a.order); err != nil {
 		return nil, err
 	}
-	a.extensions = extensionList()
+	a.extensions = extension.List()
+	a.known = bounds.NewMeter(bounds.Lines{Burst: 20_000, Rate: 2000}, opts.Log)
+	a.unknown = bounds.NewMeter(bounds.Lines{Burst: 200, Rate: 20}, opts.Log)
 	var err error
 	a.document, err = document(a.order)
 	return a, err
 }
 
-// Server wraps the handler in a server with deadlines against slow clients.
-// The requests' contexts come from ctx.
-func Server(ctx context.Context, h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
-}
-
-// call is one request as the resources see it.
-type call struct {
-	api    *api
-	ctx    context.Context
-	caller intent.Caller
-	judge  judge
-	method string
-	header http.Header
-	base   string // scheme and host for links
-	path   string // as asked for
-	query  url.Values
-	body   []byte
-}
-
-// view is the newest state, as the caller sees it.
-func (c *call) view() view {
-	return view{
-		Reader: c.api.db.Snapshot(), caller: c.caller, judge: c.judge, now: time.Now().UTC(),
-		life:     c.api.svc.Judge().State,
-		networks: map[neutrino.ID]*neutrino.Network{},
-	}
-}
-
-// inside is the state within a transaction, as the caller sees it.
-func (c *call) inside(tx *intent.Tx) view {
-	return view{Reader: tx, caller: c.caller, judge: c.judge, now: tx.Now, life: tx.Life}
-}
-
-// allowed refuses a request on which a rule decides that looks at the caller
-// only.
-func (c *call) allowed(rule string) error {
-	if c.judge.Allows(rule, nil) {
-		return nil
-	}
-	return forbidden("rule:" + rule)
-}
-
 // link is the address of the same collection with other parameters.
 func (c *call) link(params url.Values) string {
 	return c.base + c.path + "?" + params.Encode()
-}
-
-// newCall reads a request. The limit of the body is the option's.
-func (a *api) newCall(w http.ResponseWriter, r *http.Request, requestID string) (*call, error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, wire.BadRequest("The query string is malformed")
-	}
-	c := &call{
-		api: a, ctx: r.Context(), method: r.Method, header: r.Header,
-		base: a.base(r), path: r.URL.EscapedPath(), query: query,
-	}
-	if a.opts.Door != nil && !isOpen(c.path) {
-		if err := a.opts.Door.Admit(r); err != nil {
-			return nil, err
-		}
-	}
-	// Who proves nothing is not read from.
-	if err := a.identify(c, requestID); err != nil {
-		return nil, err
-	}
-	if c.body, err = readBody(http.MaxBytesReader(w, r.Body, a.opts.MaxBody), r.ContentLength); err != nil {
-		return nil, bodyError(err)
-	}
-	return c, nil
-}
-
-// trustedLength is how much memory a request gets because it says that so much
-// will come, bytes.
-const trustedLength = 1 << 20
-
-// readBody reads all of a body. length is what its header says, -1 for nothing.
-func readBody(from io.Reader, length int64) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(min(max(length, 0), trustedLength)) + bytes.MinRead)
-	_, err := b.ReadFrom(from)
-	return b.Bytes(), err
 }
 
 // isOpen reports whether the path is for everybody: what versions there are,
@@ -249,30 +162,9 @@ func (a *api) base(r *http.Request) string {
 	return scheme + "://" + r.Host
 }
 
-// segments splits a path; the .json that old clients append says nothing, but
-// in a tag it is a part of it.
-func segments(escaped string) ([]string, error) {
-	escaped = strings.Trim(escaped, "/")
-	parts := strings.Split(escaped, "/")
-	if last := len(parts) - 1; last < 2 || parts[last-1] != tagsMember {
-		parts[last] = strings.TrimSuffix(parts[last], ".json")
-	}
-	if len(parts) == 1 && parts[0] == "" {
-		return nil, nil
-	}
-	for i, p := range parts {
-		s, err := url.PathUnescape(p)
-		if err != nil {
-			return nil, wire.BadRequest("The path is malformed")
-		}
-		parts[i] = s
-	}
-	return parts, nil
-}
-
 // route finds what answers the request.
 func (a *api) route(c *call) (*reply, error) {
-	parts, err := segments(c.path)
+	parts, err := wire.Segments(c.path, tagsMember)
 	if err != nil {
 		return nil, err
 	}

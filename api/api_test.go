@@ -297,6 +297,7 @@ type boom struct{}
 func (boom) called() names                           { return names{path: "boom"} }
 func (boom) routes() []route                         { return nil }
 func (boom) guard(*auth.Policy)                      {}
+func (boom) size(store.Reader) int                   { return 0 }
 func (boom) describe() *openapi.Resource             { return nil }
 func (boom) collection(*call) (*reply, error)        { panic("secret") }
 func (boom) item(*call, neutrino.ID) (*reply, error) { return nil, fmt.Errorf("secret") }

@@ -2,38 +2,24 @@ package api
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
 	"neutrino"
+	"neutrino/api/bounds"
 	"neutrino/api/wire"
 )
 
-// parseBody reads the one JSON object of a request; no body at all is an empty
-// object.
-func parseBody(body []byte) (wire.Object, error) {
-	if len(bytes.TrimSpace(body)) == 0 {
-		return wire.Object{}, nil
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	var raw any
-	if err := d.Decode(&raw); err != nil {
-		return nil, wire.BadRequest("Body contains invalid data")
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, wire.BadRequest("Body contains invalid data")
-	}
-	o, ok := raw.(wire.Object)
-	if !ok {
-		return nil, wire.BadRequest("Body contains invalid data")
-	}
-	return o, nil
+// isBlank reports whether a body says nothing.
+func isBlank(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
+
+// shape is what a body about the kind's objects may say.
+func (k *kind[T]) shape() bounds.Shape {
+	return bounds.Shape{One: k.one, Many: k.many, Knows: func(name string) bool {
+		return k.attribute(name) != nil || k.isComputed(name) || k.isAside(name) || slices.Contains(k.reshaped, name)
+	}}
 }
 
 // unwrapOne finds the object that a body wraps in its singular key.
@@ -243,8 +229,7 @@ func (k *kind[T]) checkNames(v verb, raw wire.Object) error {
 		}
 	}
 	if len(unknown) > 0 {
-		slices.Sort(unknown)
-		return wire.BadRequest("Unrecognized attribute(s) '%s'", strings.Join(unknown, ", "))
+		return unrecognized(unknown)
 	}
 	if len(refused) > 0 {
 		slices.Sort(refused)
@@ -262,4 +247,10 @@ func (k *kind[T]) checkNames(v verb, raw wire.Object) error {
 		}
 	}
 	return nil
+}
+
+// unrecognized is the 400 of attributes that do not exist.
+func unrecognized(names []string) error {
+	slices.Sort(names)
+	return wire.BadRequest("Unrecognized attribute(s) '%s'", strings.Join(names, ", "))
 }

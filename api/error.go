@@ -4,10 +4,13 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"neutrino"
+	"neutrino/api/admission"
 	"neutrino/api/door"
 	"neutrino/api/wire"
+	"neutrino/auth"
 )
 
 // The types of errors that the API itself makes (api.md section 1.10).
@@ -19,6 +22,8 @@ const (
 	typeTooLarge         = "HTTPRequestEntityTooLarge"
 	typePolicy           = "PolicyNotAuthorized"
 	typeDoor             = "RequestNotAdmitted"
+	typeLongURI          = "HTTPRequestURITooLong"
+	typeTooMany          = "HTTPTooManyRequests"
 )
 
 // httpError is a failure whose status is not one of the nouns' codes.
@@ -63,9 +68,18 @@ func statusOf(c neutrino.Code) int {
 // stays in the log.
 func errorReply(err error) *reply {
 	var e *httpError
-	if refused := (*door.Refusal)(nil); errors.As(err, &refused) {
-		e = &httpError{refused.Status, typeDoor, refused.Text}
-	} else if !errors.As(err, &e) {
+	var full *admission.Refusal
+	var busy *auth.Busy
+	var retry time.Duration
+	var shut *door.Refusal
+	switch {
+	case errors.As(err, &shut):
+		e = &httpError{shut.Status, typeDoor, shut.Text}
+	case errors.As(err, &full):
+		e, retry = fullError(full), full.After
+	case errors.As(err, &busy):
+		e, retry = &httpError{http.StatusTooManyRequests, typeTooMany, busy.Error()}, busy.After
+	case !errors.As(err, &e):
 		n := neutrino.AsError(err)
 		e = &httpError{status: statusOf(n.Code), typ: n.Type, text: n.Message}
 	}
@@ -78,7 +92,19 @@ func errorReply(err error) *reply {
 	b = append(b, `,"message":`...)
 	b = wire.AppendString(b, shortened(e.text))
 	b = append(b, `,"detail":""}}`...)
-	return &reply{status: e.status, body: b}
+	return &reply{status: e.status, body: b, retry: retry}
+}
+
+// fullError is the status of a request that was not let in.
+func fullError(r *admission.Refusal) *httpError {
+	e := &httpError{http.StatusServiceUnavailable, "ServiceUnavailable", "The request was not let in: " + r.Error() + "."}
+	switch {
+	case r.After == 0:
+		e.status, e.typ = http.StatusRequestEntityTooLarge, typeTooLarge
+	case r.Own:
+		e.status, e.typ = http.StatusTooManyRequests, typeTooMany
+	}
+	return e
 }
 
 // longestMessage is how many bytes of a failure's text an answer has: it repeats

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"neutrino"
+	"neutrino/api/admission"
 	"neutrino/api/openapi"
 	"neutrino/api/wire"
 	"neutrino/auth"
@@ -28,6 +29,8 @@ type resource interface {
 	describe() *openapi.Resource
 	// guard takes note of what the policy decides on.
 	guard(p *auth.Policy)
+	// size is about how many rows there are.
+	size(store.Reader) int
 }
 
 // parent is a resource that answers for paths below its items.
@@ -61,11 +64,14 @@ type view struct {
 	// networks are those that the answer has asked for; nil where they can change
 	// meanwhile.
 	networks map[neutrino.ID]*neutrino.Network
+	// work lets others have their turn; nil where that cannot be.
+	work  *admission.Work
+	share *admission.Desk
 }
 
 // again is the view of a snapshot for another goroutine.
 func (v view) again() view {
-	v.judge.Judge, v.networks = v.judge.Again(), map[neutrino.ID]*neutrino.Network{}
+	v.judge.Judge, v.networks, v.work = v.judge.Again(), map[neutrino.ID]*neutrino.Network{}, nil
 	return v
 }
 
@@ -118,7 +124,8 @@ type kind[T any] struct {
 
 	// reshape, where there is one, says the object of a request otherwise before it
 	// is decoded.
-	reshape func(wire.Object) (wire.Object, error)
+	reshape  func(wire.Object) (wire.Object, error)
+	reshaped []string // the names that it knows beside the attributes
 	// parse replaces the parser of an attribute.
 	parse map[string]func(*T, any) error
 	// hidden are ids that a POST takes and that no answer shows.
@@ -226,6 +233,13 @@ func (k kind[T]) ready() *kind[T] {
 }
 
 func (k *kind[T]) called() names { return k.names }
+
+func (k *kind[T]) size(r store.Reader) int {
+	if k.table == nil {
+		return 0
+	}
+	return store.Len(r, k.table)
+}
 
 // The two names of an object's project, which requests and answers have
 // (api.md section 1.5).
@@ -355,13 +369,16 @@ func (k *kind[T]) list(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := k.wrapMany(v, rows, q.fields)
+	tail := []byte{'}'}
 	if q.limit > 0 {
-		b = append(b[:len(b)-1], ',')
-		b = append(wire.AppendString(b, k.many+"_links"), ':')
-		b = append(k.appendLinks(b, c, q, rows), '}')
+		tail = append(wire.AppendString([]byte{','}, k.many+"_links"), ':')
+		tail = append(k.appendLinks(tail, c, q, rows), '}')
 	}
-	return &reply{status: http.StatusOK, body: b}, nil
+	if len(rows) >= 2*rowsOfPart {
+		return &reply{status: http.StatusOK, stream: k.stream(c, v, listing[T]{rows, q.fields, tail})}, nil
+	}
+	b := k.wrapMany(v, rows, q.fields)
+	return &reply{status: http.StatusOK, body: append(b[:len(b)-1], tail...)}, nil
 }
 
 // wrapOne writes {"<one>": {…}}.
@@ -373,7 +390,8 @@ func (k *kind[T]) wrapOne(v view, row *T, fields map[string]bool) []byte {
 // wrapMany writes {"<many>": […]}.
 func (k *kind[T]) wrapMany(v view, rows []*T, fields map[string]bool) []byte {
 	b := append(wire.AppendString(append(make([]byte, 0, 64+rowRoom*len(rows)), '{'), k.many), ':')
-	return append(k.appendRows(b, v, rows, fields), '}')
+	b = wire.AppendList(b, rows, func(b []byte, row *T) []byte { return k.appendRow(b, v, row, fields) })
+	return append(b, '}')
 }
 
 // appendRow writes one object: the attributes that the caller may see, and of

@@ -27,8 +27,8 @@ func networks() *kind[neutrino.Network] {
 		reach:   ownOrGiven(store.NetworksByProject, rbac.Network),
 		related: related[neutrino.Network]{sharedFlag: networkShared().rule, networkExternal: isExternal().rule},
 		create:  from(quota.Of(quota.Network), intent.CreateNetwork), update: intent.UpdateNetwork, remove: intent.DeleteNetwork,
-		reshape: oneSegment,
-		parse:   map[string]func(*neutrino.Network, any) error{providerSegment: parseSegmentationID},
+		reshape: oneSegment, reshaped: []string{networkSegments},
+		parse: map[string]func(*neutrino.Network, any) error{providerSegment: parseSegmentationID},
 		computed: []column[neutrino.Network]{
 			networkShared().column(sharedFlag),
 			isExternal().column(networkExternal),

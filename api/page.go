@@ -4,7 +4,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
+	"neutrino/api/admission"
+	"neutrino/api/top"
 	"neutrino/api/wire"
 )
 
@@ -21,36 +24,60 @@ func (k *kind[T]) page(v view, q *query[T]) ([]*T, error) {
 		}
 	}
 	a := k.accessTo(v, q)
+	if err := v.room(a.count, q.limit); err != nil {
+		return nil, err
+	}
 	if q.limit == 0 {
-		return k.whole(v, q, a, marker), nil
+		return k.whole(v, q, a, marker), v.work.Ended()
 	}
 	less := k.ordering(v, q)
 	if q.reverse {
 		forwards := less
 		less = func(a, b *T) int { return forwards(b, a) }
 	}
-	rows := &top[T]{limit: q.limit, less: less}
+	rows := &top.Rows[T]{Limit: q.limit, Less: less}
 	if walked := k.walk(v, q, a); walked != nil {
 		for row := range walked {
 			if k.accepts(v, q, row) {
-				rows.list = append(rows.list, row)
+				rows.List = append(rows.List, row)
 			}
-			if len(rows.list) == q.limit {
+			if len(rows.List) == q.limit {
 				break
 			}
 		}
 	} else {
 		for row := range a.rows {
-			if (marker == nil || less(marker, row) < 0) && rows.wants(row) && k.accepts(v, q, row) {
-				rows.add(row)
+			if (marker == nil || less(marker, row) < 0) && rows.Wants(row) && k.accepts(v, q, row) {
+				rows.Add(row)
 			}
 		}
-		rows.cut()
+		rows.Cut()
 	}
 	if q.reverse {
-		slices.Reverse(rows.list)
+		slices.Reverse(rows.List)
 	}
-	return rows.list, nil
+	return rows.List, v.work.Ended()
+}
+
+// The memory of a list that is not short, bytes: for each row that may be in it, and
+// for what is written but not sent.
+const (
+	roomOfRow  = 16
+	roomOfList = 1 << 20
+)
+
+// room takes the memory of a list of so many rows, or of a shorter page.
+func (v view) room(rows, limit int) error {
+	if limit > 0 {
+		rows = min(rows, top.Room(limit))
+	}
+	switch {
+	case v.work == nil || rows < 2*rowsOfPart:
+		return nil
+	case rows > smallList && v.share.Pressure.Level() != admission.Calm:
+		return &admission.Refusal{What: "the server's memory is nearly full, and the list is long", After: 5 * time.Second}
+	}
+	return v.work.Hold(v.share.Answers, roomOfList+int64(rows)*roomOfRow)
 }
 
 // whole is a list without a limit, from the marker on, if there is one.
@@ -59,6 +86,8 @@ func (k *kind[T]) whole(v view, q *query[T], a access[T], marker *T) []*T {
 	for row := range a.rows {
 		if k.accepts(v, q, row) {
 			rows = append(rows, row)
+		} else if v.work.Ended() != nil {
+			return nil
 		}
 	}
 	if len(q.order) == 0 && marker == nil {
@@ -85,38 +114,13 @@ func (k *kind[T]) whole(v view, q *query[T], a access[T], marker *T) []*T {
 // wholeRoom is for how many rows room is made before they are looked at.
 const wholeRoom = 10_000
 
-// top keeps the first rows of an order among any number that come.
-type top[T any] struct {
-	limit int
-	less  func(a, b *T) int
-	list  []*T
-	full  bool // list[limit-1] is the last row that can still matter
-}
-
-// wants reports whether the row can be among the first.
-func (t *top[T]) wants(row *T) bool { return !t.full || t.less(row, t.list[t.limit-1]) < 0 }
-
-func (t *top[T]) add(row *T) {
-	if t.list = append(t.list, row); len(t.list) >= 2*t.limit+topRoom {
-		t.cut()
-	}
-}
-
-// topRoom keeps short pages from sorting for each row.
-const topRoom = 256
-
-// cut sorts and keeps the first.
-func (t *top[T]) cut() {
-	slices.SortFunc(t.list, t.less)
-	if len(t.list) >= t.limit {
-		t.list, t.full = t.list[:t.limit], true
-	}
-}
-
 // ordering compares two rows by the sort keys and then by id, so that the order
 // is total and a marker has one place.
 func (k *kind[T]) ordering(v view, q *query[T]) func(a, b *T) int {
 	return func(a, b *T) int {
+		if !v.work.Step() {
+			return 0 // nobody wants the order any more
+		}
 		for _, o := range q.order {
 			c := k.compare(v, o.attr, a, b)
 			if o.desc {

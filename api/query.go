@@ -153,10 +153,17 @@ func canonical(a *wire.Attribute, value string) (string, error) {
 	return wire.Text(p), nil
 }
 
+// mostSortKeys is by how many attributes a list is sorted: each is compared for each
+// two rows that have the others alike.
+const mostSortKeys = 4
+
 func (k *kind[T]) parseOrder(params url.Values, q *query[T]) error {
 	keys, dirs := params[paramSortKey], params[paramSortDir]
 	if len(keys) != len(dirs) {
 		return wire.BadRequest("The number of sort_keys and sort_dirs must be same")
+	}
+	if len(keys) > mostSortKeys {
+		return wire.BadRequest("sort_key: a list is sorted by at most %d keys, not %d", mostSortKeys, len(keys))
 	}
 	var bad []string
 	for i, key := range keys {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/bounds"
 	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/quota"
@@ -107,7 +108,7 @@ func quotaReply(b []byte) *reply {
 
 // putQuota gives a project limits of its own, and answers with all of them.
 func (a *api) putQuota(c *call, project string) (*reply, error) {
-	limits, below, err := limitsIn(c.body)
+	limits, below, err := limitsIn(c)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func (a *api) putQuota(c *call, project string) (*reply, error) {
 		return nil, forbidden("rule:update_quota")
 	}
 	var b []byte
-	err = a.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
+	err = c.do(func(tx *intent.Tx) error {
 		if err := quota.Set(tx, project, limits, below); err != nil {
 			return err
 		}
@@ -129,8 +130,8 @@ func (a *api) putQuota(c *call, project string) (*reply, error) {
 }
 
 // limitsIn reads {"quota": {"<resource>": <limit>, …, "force": true}}.
-func limitsIn(text []byte) (map[string]int, quota.Below, error) {
-	body, err := parseBody(text)
+func limitsIn(c *call) (map[string]int, quota.Below, error) {
+	body, err := c.parse(bounds.Shape{})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -174,7 +175,7 @@ func (a *api) resetQuota(c *call, project string) (*reply, error) {
 	if !c.judge.Allows("delete_quota", mine(project)) {
 		return nil, forbidden("rule:delete_quota")
 	}
-	if err := a.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error { return quota.Reset(tx, project) }); err != nil {
+	if err := c.do(func(tx *intent.Tx) error { return quota.Reset(tx, project) }); err != nil {
 		return nil, err
 	}
 	return &reply{status: http.StatusNoContent}, nil

@@ -9,6 +9,7 @@ import (
 	"neutrino"
 	"neutrino/api/wire"
 	"neutrino/auth"
+	"neutrino/store"
 )
 
 // report is a resource that is worked out, not stored: it has no verb but GET,
@@ -43,6 +44,9 @@ func owned[T any](project func(T) string) []field[T] {
 
 func (r *report[T]) called() names { return r.names }
 
+// size is not known before the rows are worked out.
+func (r *report[T]) size(store.Reader) int { return 0 }
+
 // guard has nothing to note: rules decide on whole rows.
 func (r *report[T]) guard(*auth.Policy) {}
 
@@ -63,7 +67,9 @@ func (r *report[T]) collection(c *call) (*reply, error) {
 	var rows []T
 	var err error
 	if c.judge.Allows(r.rule, mine(c.caller.ProjectID)) { // others find nothing (api.md section 1.9)
-		rows, err = r.rows(c.view(), c.query)
+		if rows, err = r.rows(c.view(), c.query); err == nil {
+			err = c.work.Ended()
+		}
 	}
 	if err == nil {
 		rows, err = r.filter(c.query, rows)

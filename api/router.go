@@ -136,7 +136,7 @@ func (k *kind[T]) action(c *call, id neutrino.ID, rule string, do func(view, *in
 		return nil, err
 	}
 	var answer []byte
-	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
+	err = c.do(func(tx *intent.Tx) error {
 		v := c.inside(tx)
 		row, err := k.find(v, id)
 		if err == nil {

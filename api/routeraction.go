@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/api/bounds"
 	"neutrino/api/wire"
 	"neutrino/intent"
 )
@@ -39,7 +40,7 @@ func (k *kind[T]) interfaceAction(rule string, do attach, check func(subnet, por
 		if err := onlyPut(c, rest); err != nil {
 			return nil, err
 		}
-		body, err := parseBody(c.body)
+		body, err := c.parse(bounds.Shape{})
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +95,7 @@ func (k *kind[T]) routesAction(rule string, do func(*intent.Tx, neutrino.ID, []n
 		if err := onlyPut(c, rest); err != nil {
 			return nil, err
 		}
-		routes, err := k.routesIn(c.body)
+		routes, err := k.routesIn(c)
 		if err != nil {
 			return nil, err
 		}
@@ -110,8 +111,8 @@ func (k *kind[T]) routesAction(rule string, do func(*intent.Tx, neutrino.ID, []n
 }
 
 // routesIn reads {"router": {"routes": […]}}.
-func (k *kind[T]) routesIn(text []byte) ([]neutrino.HostRoute, error) {
-	body, err := parseBody(text)
+func (k *kind[T]) routesIn(c *call) ([]neutrino.HostRoute, error) {
+	body, err := c.parse(bounds.Shape{})
 	if err != nil {
 		return nil, err
 	}

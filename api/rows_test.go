@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"fmt"
 	"runtime"
 	"strings"
@@ -47,21 +46,4 @@ func TestALongListSaysWhatItsPagesSay(t *testing.T) {
 			}
 		}
 	}
-}
-
-// What goes wrong beside the request goes wrong in it: a panic in another goroutine
-// would be the server's end.
-func TestAPanicBesideTheRequestIsOfTheRequest(t *testing.T) {
-	var good, bad part
-	good.write(func() []byte { return []byte("fine") })
-	bad.write(func() []byte { panic("broken") })
-	if !bytes.Equal(good.text(), []byte("fine")) {
-		t.Errorf("written: %q", good.text())
-	}
-	defer func() {
-		if p := recover(); p != "broken" {
-			t.Errorf("the request heard %v", p)
-		}
-	}()
-	bad.text()
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/api/bounds"
 	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/store"
@@ -55,7 +56,7 @@ func (s schedule) member(agents *kind[neutrino.Agent]) member {
 }
 
 func (s schedule) assign(c *call, agent neutrino.ID) (*reply, error) {
-	body, err := parseBody(c.body)
+	body, err := c.parse(bounds.Shape{})
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func (s schedule) assign(c *call, agent neutrino.ID) (*reply, error) {
 	if err := c.allowed("create_" + s.one); err != nil {
 		return nil, err
 	}
-	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error { return s.add(tx, agent, ids[0]) })
+	err = c.do(func(tx *intent.Tx) error { return s.add(tx, agent, ids[0]) })
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (s schedule) unassign(c *call, agent, object neutrino.ID) (*reply, error) {
 	if err := c.allowed("delete_" + s.one); err != nil {
 		return nil, err
 	}
-	err := c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error { return s.remove(tx, agent, object) })
+	err := c.do(func(tx *intent.Tx) error { return s.remove(tx, agent, object) })
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"neutrino"
+	"neutrino/api/bounds"
 	"neutrino/api/openapi"
 	"neutrino/api/wire"
 	"neutrino/intent"
@@ -65,7 +66,7 @@ func (k *kind[T]) prefixAction(rule string, do func(*intent.Tx, neutrino.ID, []n
 		if err := onlyPut(c, rest); err != nil {
 			return nil, err
 		}
-		body, err := parseBody(c.body)
+		body, err := c.parse(bounds.Shape{})
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +94,7 @@ func (k *kind[T]) onboardAction() member {
 		if err := onlyPut(c, rest); err != nil {
 			return nil, err
 		}
-		body, err := parseBody(c.body)
+		body, err := c.parse(bounds.Shape{})
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"neutrino"
+	"neutrino/api/bounds"
 	"neutrino/api/wire"
 	"neutrino/intent"
 	"neutrino/intent/tag"
@@ -97,7 +98,7 @@ func editOf(c *call, rest []string) (edit, error) {
 	case len(rest) > 0:
 		return edit{"update_", tag.Add(rest[0]), &reply{status: http.StatusCreated, body: []byte("null")}}, nil
 	}
-	list, err := tagsIn(c.body)
+	list, err := tagsIn(c)
 	answer := &reply{status: http.StatusOK, body: appendTags(list)}
 	if c.method == http.MethodPost {
 		return edit{"create_", tag.Add(list...), answer}, err
@@ -131,7 +132,7 @@ func (t tags[T, P]) change(c *call, id neutrino.ID, e edit) error {
 	if err != nil {
 		return err
 	}
-	return c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
+	return c.do(func(tx *intent.Tx) error {
 		v := c.inside(tx)
 		row, err := t.kind.find(v, id)
 		if err != nil {
@@ -148,8 +149,8 @@ func (t tags[T, P]) change(c *call, id neutrino.ID, e edit) error {
 }
 
 // tagsIn reads {"tags": […]}.
-func tagsIn(text []byte) ([]string, error) {
-	body, err := parseBody(text)
+func tagsIn(c *call) ([]string, error) {
+	body, err := c.parse(bounds.Shape{})
 	if err != nil {
 		return nil, err
 	}

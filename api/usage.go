@@ -70,6 +70,9 @@ func networkUses(v view, params url.Values) ([]networkUse, error) {
 	}
 	var out []networkUse
 	for n := range store.All(v.Reader, store.Networks) {
+		if !v.work.Step() {
+			break
+		}
 		if u := useOf(v, n, version); version == "" || len(u.subnets) > 0 {
 			out = append(out, u)
 		}
@@ -139,6 +142,9 @@ func floatingIPPools() *report[pool] {
 		rows: func(v view, _ url.Values) ([]pool, error) {
 			var pools []pool
 			for n := range store.All(v.Reader, store.Networks) {
+				if !v.work.Step() {
+					break
+				}
 				if !work.UsesExternal(v.caller, v.Reader, n) {
 					continue
 				}

@@ -2,6 +2,8 @@ package api
 
 import (
 	"net/http"
+	"neutrino"
+	"neutrino/api/extension"
 
 	"neutrino/api/wire"
 )
@@ -29,4 +31,22 @@ func (a *api) roots(c *call) (*reply, error) {
 		return append(wire.AppendString(b, c.base+"/v2.0/"+n.path), `}]}`...)
 	})
 	return &reply{status: http.StatusOK, body: append(b, '}')}, nil
+}
+
+// showExtensions answers /v2.0/extensions and one alias below it.
+func (a *api) showExtensions(c *call, rest []string) (*reply, error) {
+	if len(rest) > 1 {
+		return nil, noResource()
+	}
+	if c.method != http.MethodGet {
+		return nil, notAllowed(c.method, http.MethodGet)
+	}
+	if len(rest) == 0 {
+		return &reply{status: http.StatusOK, body: a.extensions}, nil
+	}
+	if b, ok := extension.One(rest[0]); ok {
+		return &reply{status: http.StatusOK, body: b}, nil
+	}
+	return nil, neutrino.Errorf(neutrino.NotFound, typeHTTPNotFound,
+		"Extension with alias %s does not exist", rest[0])
 }

@@ -12,7 +12,7 @@ import (
 
 // post creates one object or, with the plural key, many in one transaction.
 func (k *kind[T]) post(c *call) (*reply, error) {
-	body, err := parseBody(c.body)
+	body, err := c.parse(k.shape())
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func (k *kind[T]) post(c *call) (*reply, error) {
 		return nil, err
 	}
 	var answer []byte
-	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
+	err = c.do(func(tx *intent.Tx) error {
 		v := c.inside(tx)
 		for _, req := range reqs {
 			if err := k.permitCreate(v, req); err != nil {
@@ -115,7 +115,7 @@ func (k *kind[T]) createAll(tx *intent.Tx, reqs []*request[T]) ([]*T, error) {
 
 // put changes the attributes that the body names.
 func (k *kind[T]) put(c *call, id neutrino.ID) (*reply, error) {
-	body, err := parseBody(c.body)
+	body, err := c.parse(k.shape())
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (k *kind[T]) put(c *call, id neutrino.ID) (*reply, error) {
 		return nil, err
 	}
 	var answer []byte
-	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
+	err = c.do(func(tx *intent.Tx) error {
 		v := c.inside(tx)
 		change := func(row *T) error {
 			revision, rule := checkRevision(row, match), "update_"+k.ruleName()
@@ -180,7 +180,7 @@ func (k *kind[T]) delete(c *call, id neutrino.ID) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.api.svc.Do(c.ctx, c.caller, func(tx *intent.Tx) error {
+	err = c.do(func(tx *intent.Tx) error {
 		v := c.inside(tx)
 		row, err := k.find(v, id)
 		if err == nil {

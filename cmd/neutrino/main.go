@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"neutrino/api/bounds"
 	"neutrino/cli"
 	"neutrino/cli/manners"
 	"neutrino/lab"
@@ -59,7 +60,7 @@ func main() {
 	os.Exit(1)
 }
 
-// logger writes text lines to standard error.
+// logger writes text lines to standard error, none of them long.
 func logger(level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: bounds.Fields}))
 }

@@ -14,6 +14,7 @@ import (
 
 	"neutrino"
 	"neutrino/api"
+	"neutrino/api/conns"
 	"neutrino/auth"
 	"neutrino/feed"
 	"neutrino/intent"
@@ -175,7 +176,7 @@ func (m *measures) serve(ctx context.Context, group *errgroup.Group, address str
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	server := api.Server(ctx, mux)
+	server := conns.Server(ctx, mux)
 	group.Go(func() error { return server.Serve(ln) })
 	group.Go(func() error {
 		<-ctx.Done()

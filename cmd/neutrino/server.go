@@ -19,6 +19,7 @@ import (
 
 	"neutrino"
 	"neutrino/api"
+	"neutrino/api/admission"
 	"neutrino/config"
 	"neutrino/feed"
 	"neutrino/intent"
@@ -130,14 +131,15 @@ func serve(ctx context.Context, v *config.Values) error {
 			return err
 		}
 	}
-	options.Ready, options.Observe = ready(mover.Ready, hosts), figures.observe
+	options.Ready, options.Observe, options.Share = ready(mover.Ready, hosts), figures.observe, admission.NewDesk(machineMemory())
 	limits := figures.watchLimits(ctx, group, newSpaces(db, settings, v), options.Policy)
 	options.Notes = func() []string { return append(limits(), mover.Notes()...) }
 	handler, err := api.New(svc, db, options)
 	if err != nil {
 		return err
 	}
-	serveAPI(ctx, group, api.Server(ctx, handler), listeners)
+	server, listeners := apiServer(ctx, handler, listeners)
+	serveAPI(ctx, group, server, listeners)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // only systemd wants to know
 	if err := group.Wait(); err != nil && !isClosed(err) {
 		return err

@@ -1,10 +1,10 @@
-package api
+// Package extension lists the extensions of the Networking API that are realised,
+// for /v2.0/extensions.
+package extension
 
 import (
-	"net/http"
 	"slices"
 
-	"neutrino"
 	"neutrino/api/wire"
 )
 
@@ -97,8 +97,8 @@ func extensionsFromQ() []extension {
 	}
 }
 
-// extensionList is the answer to GET /v2.0/extensions, made once.
-func extensionList() []byte {
+// List is the answer to GET /v2.0/extensions.
+func List() []byte {
 	return append(wire.AppendList([]byte(`{"extensions":`), extensions(), appendExtension), '}')
 }
 
@@ -110,23 +110,12 @@ func appendExtension(b []byte, e extension) []byte {
 	return append(b, `,"links":[]}`...)
 }
 
-// showExtensions answers /v2.0/extensions and one alias below it.
-func (a *api) showExtensions(c *call, rest []string) (*reply, error) {
-	if len(rest) > 1 {
-		return nil, noResource()
-	}
-	if c.method != http.MethodGet {
-		return nil, notAllowed(c.method, http.MethodGet)
-	}
-	if len(rest) == 0 {
-		return &reply{status: http.StatusOK, body: a.extensions}, nil
-	}
+// One is the answer to GET /v2.0/extensions/{alias}, if there is one of that alias.
+func One(alias string) ([]byte, bool) {
 	for _, e := range extensions() {
-		if e.alias == rest[0] {
-			b := appendExtension([]byte(`{"extension":`), e)
-			return &reply{status: http.StatusOK, body: append(b, '}')}, nil
+		if e.alias == alias {
+			return append(appendExtension([]byte(`{"extension":`), e), '}'), true
 		}
 	}
-	return nil, neutrino.Errorf(neutrino.NotFound, typeHTTPNotFound,
-		"Extension with alias %s does not exist", rest[0])
+	return nil, false
 }
