@@ -89,6 +89,7 @@ func openStore(ctx context.Context, v *config.Values) (*store.DB, func(), error)
 	}
 	slog.Info("server: store", "cluster", t.Cluster, "life", t.Life, "revision", t.Revision, "database", d.file)
 	background, stop := context.WithCancel(ctx)
+	limitHeap()
 	go trimHeap(background)
 	go d.remember(background, db)
 	return db, func() {
