@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sync/errgroup"
@@ -45,6 +47,10 @@ func load(ctx context.Context, e engine.Engine) (*Snapshot, error) {
 		if s.tables[spec.number], err = l.run(); err != nil {
 			return nil, fmt.Errorf("store: load: %w", err)
 		}
+		if n := l.newer.Load(); n > 0 {
+			slog.Warn("store: A NEWER PROGRAM WROTE THIS STORE: rows have fields that this one does not know. They are kept, and not acted on; start the newer program again",
+				"table", spec.name, "rows", n)
+		}
 	}
 	_ = claims.Wait() // does not fail
 	return s, nil
@@ -56,6 +62,7 @@ type loading struct {
 	keys  engine.List
 	rows  []*row
 	found []found // by index
+	newer atomic.Int64
 	mu    sync.Mutex
 }
 
@@ -186,6 +193,9 @@ func (l *loading) read(from int, own *reading) error {
 			return fmt.Errorf("%w (key %s, revision %d)", err, kv.Key, kv.Mod)
 		}
 		r.mod, l.rows[at] = kv.Mod, r
+		if l.spec.newer(r) != "" {
+			l.newer.Add(1)
+		}
 		for i, ix := range l.spec.indexes {
 			keys := ix.keys(val, buf[:0])
 			for n := range keys {

@@ -12,13 +12,22 @@ type row struct {
 	id   string
 	mod  Revision
 	val  any    // a pointer of the table's type
-	code string // as [coding.Coder] writes it
+	code string // as [coding.Coder] writes it; beside a value, only what newer is
 }
 
 func idOf(r *row) string { return r.id }
 
 // there reports whether there is a row.
 func (r *row) there() bool { return r != nil && (r.val != nil || r.code != "") }
+
+// newer are the fields of a row that this program does not have, as a newer one
+// wrote them, "" for none: who writes the row anew keeps them.
+func (t *tableSpec) newer(r *row) string {
+	if r.val != nil {
+		return r.code
+	}
+	return t.coder.Unknown(r.code)
+}
 
 // value is the row as its table's type, nil when it is not there. That of a
 // packed row is made anew.
@@ -60,7 +69,7 @@ func (t *tableSpec) newRow(text string, into any) (*row, any, error) {
 		return nil, nil, err
 	}
 	if !t.packed {
-		return &row{id: string(t.id(into)), val: into}, into, nil
+		return &row{id: string(t.id(into)), val: into, code: t.coder.Unknown(text)}, into, nil
 	}
 	if !coding.IsCurrent(text) {
 		// A row of an old program: its texts are no parts of it.

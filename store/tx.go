@@ -229,6 +229,9 @@ func (tx *Tx) commands() ([]engine.Compare, []engine.Op, error) {
 		switch {
 		case w.row.there():
 			code = w.table.coder.Append(code[:0], w.row.val)
+			if w.row.was != nil {
+				code = append(code, w.table.newer(w.row.was)...)
+			}
 			ops = append(ops, engine.Put(key, slices.Clone(code)))
 		case w.row.was != nil:
 			ops = append(ops, engine.Delete(key))

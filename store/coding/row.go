@@ -68,6 +68,29 @@ func (c *Coder) Read(s string, row any) error {
 	return nil
 }
 
+// Unknown are the fields of what [Coder.Append] wrote that this program does not
+// have, as they stand there, "" for none: a newer program wrote them. Appended
+// to the row's new form they are kept. Of a field that is a struct itself, or a
+// list of them, the fields within are not looked at.
+func (c *Coder) Unknown(s string) string {
+	if !IsCurrent(s) {
+		return ""
+	}
+	var unknown []byte
+	for text := s[1:]; len(text) >= 2; {
+		number := uint16(text[0]) | uint16(text[1])<<8
+		_, rest, err := sized(text[2:])
+		if err != nil {
+			break // and Read says so
+		}
+		if _, known := c.form.byNumber[number]; !known {
+			unknown = append(unknown, text[:len(text)-len(rest)]...)
+		}
+		text = rest
+	}
+	return string(unknown)
+}
+
 // IsCurrent reports whether what was written is in the form that Append writes,
 // and no JSON.
 func IsCurrent(s string) bool { return s != "" && s[0] == version }
