@@ -94,7 +94,7 @@ func (d *disks) copy(name string) {
 // copyLive keeps the store as it is now under another name, while it goes on.
 func (d *disks) copyLive(name string) {
 	d.t.Helper()
-	for _, part := range []string{"", "-wal"} {
+	for _, part := range []string{"", "-wal", "-acked"} {
 		b, err := os.ReadFile(filepath.Join(d.dir, "db"+part))
 		if os.IsNotExist(err) {
 			continue

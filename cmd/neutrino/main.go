@@ -38,7 +38,7 @@ func main() {
 	if !alone {
 		labCommand := lab.Command()
 		labCommand.AddCommand(checkCommand())
-		root.AddCommand(serverCommand(), agentCommand(), vifCommand(), labCommand)
+		root.AddCommand(serverCommand(), backupCommand(), restoreCommand(), agentCommand(), vifCommand(), labCommand)
 	}
 	if name := filepath.Base(os.Args[0]); name == "neutron" || name == "quantum" {
 		root = cli.Neutron()

@@ -83,7 +83,7 @@ func serverCommand() *cobra.Command {
 	}
 	set.Fixed = serverFixed()
 	set.Flags(cmd)
-	cmd.AddCommand(policyCommand(), initCommand(), signCommand())
+	cmd.AddCommand(policyCommand(), initCommand(), signCommand(), checkFileCommand())
 	return cmd
 }
 
@@ -131,7 +131,7 @@ func serve(ctx context.Context, v *config.Values) error {
 			return err
 		}
 	}
-	options.Ready, options.Observe, options.Share = ready(mover.Ready, hosts), figures.observe, admission.NewDesk(machineMemory())
+	options.Ready, options.Observe, options.Share = ready(hosts, db.Check, mover.Ready), figures.observe, admission.NewDesk(machineMemory())
 	limits := figures.watchLimits(ctx, group, newSpaces(db, settings, v), options.Policy)
 	options.Notes = func() []string { return append(limits(), mover.Notes()...) }
 	handler, err := api.New(svc, db, options)

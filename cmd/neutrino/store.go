@@ -92,6 +92,10 @@ func openStore(ctx context.Context, v *config.Values) (*store.DB, func(), error)
 	limitHeap()
 	go trimHeap(background)
 	go d.remember(background, db)
+	if err := d.serveBackups(background, e); err != nil {
+		stop()
+		return nil, nil, errors.Join(fmt.Errorf("server: listen for backups: %w", err), db.Close(), e.Close())
+	}
 	return db, func() {
 		stop()
 		if err := errors.Join(db.Close(), e.Close()); err != nil {
@@ -131,10 +135,12 @@ func (d database) remember(ctx context.Context, db *store.DB) {
 
 // ready is whether the server can serve and most connected hosts take its store for
 // theirs.
-func ready(can func(context.Context) error, hosts *feed.Server) func(context.Context) error {
+func ready(hosts *feed.Server, can ...func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if err := can(ctx); err != nil {
-			return err
+		for _, check := range can {
+			if err := check(ctx); err != nil {
+				return err
+			}
 		}
 		return hosts.Check()
 	}
