@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"neutrino"
 	"neutrino/host"
 	"neutrino/host/conntrack"
 	"neutrino/host/file"
@@ -28,6 +29,9 @@ type Places struct {
 	OVSDB    string // ovsdb-server, "unix:/run/openvswitch/db.sock"
 	OVSRun   string // ovs-vswitchd's sockets, "/run/openvswitch"
 	NetNSDir string // names of network namespaces, "/run/netns"
+	// PortConnections is how many connections one port may have on the host
+	// ([neutrino] port_conntrack_limit); no limit where it is 0.
+	PortConnections int
 }
 
 const (
@@ -65,6 +69,7 @@ func RealHands(c plan.Config, p Places, m metadata.Options) (Hands, []any) {
 	files := file.New([]string{dhcp})
 	processes := process.New(process.Options{Root: dhcp, NetNSDir: p.NetNSDir})
 	leases := lease.New(lease.Options{Root: dhcp, NetNSDir: p.NetNSDir})
+	limiter := conntrack.NewLimiter(conntrack.LimitOptions{PerPort: p.PortConnections, NetNSDir: p.NetNSDir, HostObject: neutrino.HostObject})
 	translations := conntrack.NewTranslations(conntrack.Options{NetNSDir: p.NetNSDir})
 	adverts := ra.New(ra.Options{NetNSDir: p.NetNSDir})
 	probes := probe.New(probe.Options{NetNSDir: p.NetNSDir})
@@ -79,7 +84,7 @@ func RealHands(c plan.Config, p Places, m metadata.Options) (Hands, []any) {
 		Sets: tables.Sets(), Chains: tables.Chains(), Hooks: tables.Hooks(),
 		Zones: zones, Files: files, Processes: processes,
 		Leases: leases, Translations: translations, Adverts: adverts, Listeners: listeners,
-	}, []any{db, flows, links, expect, tables, zones, files, processes, leases, translations, adverts, probes, counters, instances, listeners}
+	}, []any{db, flows, links, expect, tables, zones, files, processes, leases, translations, limiter, adverts, probes, counters, instances, listeners}
 }
 
 // chainPrefixes begin the chains of the agents whose work this one does.

@@ -16,6 +16,7 @@ import (
 	"neutrino"
 	"neutrino/feed"
 	"neutrino/host"
+	"neutrino/host/conntrack"
 	"neutrino/reconcile"
 	"neutrino/view"
 )
@@ -61,6 +62,10 @@ type Status struct {
 	// MeteringProblem says why some of it is missing.
 	Metering        []Metered `json:"metering,omitempty"`
 	MeteringProblem string    `json:"metering_problem,omitempty"`
+	// Conntrack is how full the connection tables of the host and of its routers
+	// are, read when the status is asked for; ConntrackProblem says why it is not known.
+	Conntrack        []conntrack.Table `json:"conntrack,omitempty"`
+	ConntrackProblem string            `json:"conntrack_problem,omitempty"`
 }
 
 // shared is what the loop shows to others.
@@ -117,6 +122,9 @@ func (a *Agent) serveStatus(ctx context.Context, ln net.Listener) error {
 		var err error
 		if st.Metering, err = a.metered(r.Context()); err != nil {
 			st.MeteringProblem = err.Error()
+		}
+		if st.Conntrack, err = a.occupancy(r.Context()); err != nil {
+			st.ConntrackProblem = err.Error()
 		}
 		w.Header().Set("Content-Type", "application/json")
 		enc := json.NewEncoder(w)

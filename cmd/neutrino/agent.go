@@ -49,6 +49,7 @@ var agentOptions = []config.Option{
 	{Section: "neutrino", Name: "services", Default: "openvswitch", Help: "what this host does: openvswitch, and any of dhcp, l3, metadata", Check: services},
 	{Section: "neutrino", Name: "wrap_prefix", Default: "neutron", Help: "first word of the chains' names", Check: config.OneOf("neutron", "quantum")},
 	{Section: "neutrino", Name: "audit_interval", Default: "60", Help: "seconds between two readings of the whole host", Check: config.Number},
+	{Section: "neutrino", Name: "port_conntrack_limit", Default: "65536", Help: "connections that one port may have in the host's connection table; 0 for no limit", Check: config.Number},
 	{Section: "neutrino", Name: allowOpenFeed, Default: "false", Help: "use a feed beyond loopback, unencrypted: whoever answers at feed_server decides on this host's network", Check: config.Boolean},
 }
 
@@ -155,7 +156,8 @@ func runAgent(ctx context.Context, v *config.Values) error {
 	}
 	instances.TokenKey = tokenKey(state)
 	settings := planConfig(v, reg)
-	hands, surfaces := agent.RealHands(settings, agent.Places{OVSDB: v.String("ovs", "ovsdb_connection"), OVSRun: v.String("ovs", "run_dir")}, instances)
+	hands, surfaces := agent.RealHands(settings, agent.Places{OVSDB: v.String("ovs", "ovsdb_connection"), OVSRun: v.String("ovs", "run_dir"),
+		PortConnections: v.Int("neutrino", "port_conntrack_limit")}, instances)
 	log.Info("agent runs", "host", reg.Host, "services", strings.Join(reg.Services, ", "), "local_ip", reg.TunnelIP.String())
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // only systemd wants to know
 	return agent.New(agent.Config{
@@ -322,10 +324,24 @@ func printStatus(w io.Writer, s agent.Status) {
 	if s.MeteringProblem != "" {
 		fmt.Fprintln(w, "metered   not all could be read:", s.MeteringProblem)
 	}
+	printConntrack(w, s)
 	for _, r := range s.Repaired {
 		fmt.Fprintf(w, "repaired  %s at %s: %d of %s that others had changed\n", r.Object, r.At.Format(time.DateTime), r.Items, r.Surface)
 	}
 	if len(s.Pending)+len(s.Errors)+len(s.Noticed) == 0 && s.Fuse == nil {
 		fmt.Fprintln(w, "everything is as wanted")
+	}
+}
+
+// printConntrack says how full the connection tables are.
+func printConntrack(w io.Writer, s agent.Status) {
+	for _, t := range s.Conntrack {
+		fmt.Fprintf(w, "conntrack %s: %d of %d connections\n", cmp.Or(t.NetNS, "this host"), t.Count, t.Max)
+		for _, u := range t.Largest {
+			fmt.Fprintf(w, "          %s has %d\n", u.Object, u.Connections)
+		}
+	}
+	if s.ConntrackProblem != "" {
+		fmt.Fprintln(w, "conntrack not known:", s.ConntrackProblem)
 	}
 }

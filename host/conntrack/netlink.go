@@ -19,12 +19,15 @@ const (
 	msgDelete       = 2
 	attrOrig        = 1
 	attrReply       = 2
+	attrStatus      = 3
 	attrID          = 12
 	attrMaster      = 14
 	attrZone        = 18
 	tupleIP         = 1
 	tupleProto      = 2
 	tupleZone       = 3
+
+	statusSeenReply = 1 << 1 // IPS_SEEN_REPLY of linux/netfilter/nf_conntrack_common.h
 )
 
 // tuple is the original direction of an entry; kind and code are ICMP's.
@@ -53,6 +56,7 @@ type entry struct {
 	zone     uint16
 	tuple    tuple
 	reply    tuple // what the other side sends: its ends differ where there is NAT
+	answered bool  // the other side has sent something
 	expected bool
 	master   tuple
 	orig, id []byte
@@ -119,6 +123,8 @@ func parseEntry(msg []byte, wanted func(zone uint16) bool) (entry, bool) {
 			id = v
 		case kind == attrMaster:
 			master = v
+		case kind == attrStatus && len(v) == 4:
+			e.answered = binary.BigEndian.Uint32(v)&statusSeenReply != 0
 		case kind == attrZone && len(v) == 2:
 			e.zone = binary.BigEndian.Uint16(v)
 		}
