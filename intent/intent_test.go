@@ -260,6 +260,7 @@ func (c *cloud) audit() {
 func (c *cloud) auditRest(snap *store.Snapshot, claim func(string, neutrino.ID)) {
 	for h := range store.All(snap, store.HostNetworks) {
 		claim(work.VLANClaim(h.Host, h.LocalVLAN), h.NetworkID)
+		claim(work.PresenceClaim(h.NetworkID, h.Host), neutrino.ID(h.Host))
 		used := false
 		for range store.Claims(snap, work.HostUserPrefix(h.Host, h.NetworkID)) {
 			used = true

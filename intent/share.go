@@ -5,6 +5,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent/defaultgroup"
+	"neutrino/intent/mark"
 	"neutrino/intent/rbac"
 )
 
@@ -25,6 +26,11 @@ func (s *Service) Adopt(ctx context.Context) error {
 	for more := true; more; {
 		err := s.Do(ctx, Caller{Admin: true}, func(tx *Tx) (err error) { more, err = rbac.Adopt(tx); return })
 		if err != nil {
+			return err
+		}
+	}
+	for more := true; more; {
+		if err := s.Do(ctx, Caller{Admin: true}, func(tx *Tx) error { more = mark.Adopt(tx); return nil }); err != nil {
 			return err
 		}
 	}

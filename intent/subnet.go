@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/mark"
 	"neutrino/intent/quota"
 	"neutrino/intent/subnetpool"
 	"neutrino/intent/work"
@@ -51,6 +52,9 @@ func CreateSubnetFrom(tx *Tx, s neutrino.Subnet, want subnetpool.Request, set ne
 	tx.Born(s.ID, &s.Standard)
 	store.Put(tx.Tx, store.Subnets, &s)
 	n = bumpNetwork(tx, n)
+	if err := mark.Join(tx, n.ID); err != nil {
+		return nil, err
+	}
 	if s.IsAutoAddress() {
 		if err := addAutoAddresses(tx, &s); err != nil {
 			return nil, err

@@ -48,9 +48,25 @@ func (c *cloud) auditPools(snap *store.Snapshot, claim func(string, neutrino.ID)
 			c.t.Errorf("pool %s is in a scope that is gone", p.ID)
 		}
 	}
+	for h := range store.All(snap, store.HostScopes) {
+		claim(work.HostMarkClaim(h.Host, h.Mark), h.ScopeID)
+		if _, ok := store.Peek(snap, store.AddressScopes, h.ScopeID); !ok || h.Mark < neutrino.FirstScopeMark {
+			c.t.Errorf("scope on a host: %+v, which exists: %v", h, ok)
+		}
+	}
+	for h := range store.All(snap, store.HostNetworks) {
+		for s := range store.By(snap, store.SubnetsByNetwork, string(h.NetworkID)) {
+			p, ok := store.Peek(snap, store.SubnetPools, s.SubnetPoolID)
+			if !ok || p.AddressScopeID == "" {
+				continue
+			}
+			if _, ok := store.Peek(snap, store.HostScopes, store.HostScopeID(h.Host, p.AddressScopeID)); !ok {
+				c.t.Errorf("scope %s has no mark on %s", p.AddressScopeID, h.Host)
+			}
+		}
+	}
 	for a := range store.All(snap, store.AddressScopes) {
-		claim(work.ScopeMarkClaim(a.Mark), a.ID)
-		if a.Shared || a.Mark == neutrino.NoScopeMark {
+		if a.Shared || a.Mark != 0 {
 			c.t.Errorf("scope %+v", a)
 		}
 	}

@@ -189,6 +189,13 @@ var (
 	AddressScopesByProject = newIndex(AddressScopes, "project", func(a *neutrino.AddressScope) string { return a.ProjectID })
 	AddressScopesByName    = newIndex(AddressScopes, "name", func(a *neutrino.AddressScope) string { return a.Name })
 
+	// HostScopes by [HostScopeID].
+	HostScopes = newTable(schema, "host-scopes", func(h *neutrino.HostScope) neutrino.ID {
+		return HostScopeID(h.Host, h.ScopeID)
+	})
+	HostScopesByHost  = newIndex(HostScopes, "host", func(h *neutrino.HostScope) string { return h.Host })
+	HostScopesByScope = newIndex(HostScopes, "scope", func(h *neutrino.HostScope) string { return string(h.ScopeID) })
+
 	// MeteringLabels by ID.
 	MeteringLabels          = newTable(schema, "metering-labels", func(l *neutrino.MeteringLabel) neutrino.ID { return l.ID })
 	MeteringLabelsByProject = newIndex(MeteringLabels, "project", func(l *neutrino.MeteringLabel) string { return l.ProjectID })
@@ -227,6 +234,11 @@ func Segment(typ neutrino.NetworkType, id int64) string {
 // HostNetworkID is the ID of a row of HostNetworks: "host/network".
 func HostNetworkID(host string, network neutrino.ID) neutrino.ID {
 	return neutrino.ID(host) + "/" + network
+}
+
+// HostScopeID is the ID of a row of HostScopes: "host/scope".
+func HostScopeID(host string, scope neutrino.ID) neutrino.ID {
+	return neutrino.ID(host) + "/" + scope
 }
 
 // DHCPBindingID is the ID of a row of DHCPBindings: "network/host".

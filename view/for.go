@@ -36,7 +36,7 @@ func addNetworks(h *Host, s *store.Snapshot) {
 		row := Network{Network: network(n), LocalVLAN: hn.LocalVLAN, DHCP: served[n.ID]}
 		for sub := range store.By(s, store.SubnetsByNetwork, string(n.ID)) {
 			h.Subnets[sub.ID] = subnet(sub)
-			row.addScope(s, sub)
+			row.addScope(s, h.Name, sub)
 		}
 		h.Networks[n.ID] = row
 	}
@@ -45,18 +45,19 @@ func addNetworks(h *Host, s *store.Snapshot) {
 // addScope takes in the mark of the address scope that a subnet is in. All of the
 // network's are in the same one; should they not be, the highest mark stands for
 // all: the packets of the others are dropped, and none goes where it may not.
-func (n *Network) addScope(s *store.Snapshot, sub *neutrino.Subnet) {
+func (n *Network) addScope(s *store.Snapshot, host string, sub *neutrino.Subnet) {
 	p, ok := store.Peek(s, store.SubnetPools, sub.SubnetPoolID)
-	if !ok {
+	if !ok || p.AddressScopeID == "" {
 		return
 	}
-	a, ok := store.Peek(s, store.AddressScopes, p.AddressScopeID)
-	switch {
-	case !ok:
-	case sub.IPVersion == 6:
-		n.ScopeIPv6 = max(n.ScopeIPv6, a.Mark)
-	default:
-		n.ScopeIPv4 = max(n.ScopeIPv4, a.Mark)
+	mark := neutrino.UnknownScopeMark
+	if row, ok := store.Peek(s, store.HostScopes, store.HostScopeID(host, p.AddressScopeID)); ok {
+		mark = row.Mark
+	}
+	if sub.IPVersion == 6 {
+		n.ScopeIPv6 = max(n.ScopeIPv6, mark)
+	} else {
+		n.ScopeIPv4 = max(n.ScopeIPv4, mark)
 	}
 }
 
@@ -274,13 +275,9 @@ func forwarding(f *neutrino.PortForwarding) neutrino.PortForwarding {
 	return c
 }
 
-// pool and scope are what networks' marks follow from.
+// pool is what networks' marks follow from.
 func pool(p *neutrino.SubnetPool) neutrino.SubnetPool {
 	return neutrino.SubnetPool{ID: p.ID, AddressScopeID: p.AddressScopeID}
-}
-
-func scope(a *neutrino.AddressScope) neutrino.AddressScope {
-	return neutrino.AddressScope{ID: a.ID, Mark: a.Mark}
 }
 
 func label(l *neutrino.MeteringLabel) neutrino.MeteringLabel {

@@ -14,9 +14,9 @@ import (
 func TestANetworkHasTheMarksOfItsScopes(t *testing.T) {
 	db := cloud(t)
 	update(t, db, func(tx *store.Tx) {
-		store.Put(tx, store.AddressScopes, &neutrino.AddressScope{ID: "a", IPVersion: 4, Mark: 1030})
-		store.Put(tx, store.AddressScopes, &neutrino.AddressScope{ID: "b", IPVersion: 4, Mark: 1031})
-		store.Put(tx, store.AddressScopes, &neutrino.AddressScope{ID: "six", IPVersion: 6, Mark: 1032})
+		store.Put(tx, store.HostScopes, &neutrino.HostScope{Host: "c1", ScopeID: "a", Mark: 1030})
+		store.Put(tx, store.HostScopes, &neutrino.HostScope{Host: "c1", ScopeID: "b", Mark: 1031})
+		store.Put(tx, store.HostScopes, &neutrino.HostScope{Host: "c1", ScopeID: "six", Mark: 1032})
 		store.Put(tx, store.SubnetPools, &neutrino.SubnetPool{ID: "p4", AddressScopeID: "a"})
 		store.Put(tx, store.SubnetPools, &neutrino.SubnetPool{ID: "p6", AddressScopeID: "six"})
 		store.Put(tx, store.Networks, &neutrino.Network{ID: "scoped", NetworkType: neutrino.GRE})

@@ -66,12 +66,8 @@ func (t *touch) change(c store.Change) {
 			if differ(c, pool) {
 				t.pool(v.ID)
 			}
-		case *neutrino.AddressScope:
-			if differ(c, scope) {
-				for p := range store.By(t.s, store.SubnetPoolsByScope, string(v.ID)) {
-					t.pool(p.ID)
-				}
-			}
+		case *neutrino.HostScope:
+			t.hosts[v.Host] = true
 		case *neutrino.PortForwarding:
 			if f, ok := store.Peek(t.s, store.FloatingIPs, v.FloatingIPID); ok && differ(c, forwarding) {
 				t.router(f.RouterID)

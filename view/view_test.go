@@ -156,13 +156,13 @@ func putMeteringRule(t *rapid.T, tx *store.Tx) {
 }
 
 func putScope(t *rapid.T, tx *store.Tx) {
-	a := &neutrino.AddressScope{ID: pick(t, "scope", scopeIDs), Mark: pick(t, "mark", []uint16{1025, 1026}),
-		Name: pick(t, "name", []string{"a", "b"})}
+	a := &neutrino.HostScope{ScopeID: pick(t, "scope", scopeIDs), Mark: pick(t, "mark", []uint16{1025, 1026}),
+		Host: pick(t, "host", hosts)}
 	if rapid.Bool().Draw(t, "delete") {
-		store.Delete(tx, store.AddressScopes, a.ID)
+		store.Delete(tx, store.HostScopes, store.HostScopeID(a.Host, a.ScopeID))
 		return
 	}
-	store.Put(tx, store.AddressScopes, a)
+	store.Put(tx, store.HostScopes, a)
 }
 
 // describePort changes what is said of an instance, and nothing else.

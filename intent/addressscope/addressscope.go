@@ -4,13 +4,14 @@ package addressscope
 
 import (
 	"neutrino"
+	"neutrino/intent/mark"
 	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
 
-// Create makes a scope with a mark of its own.
+// Create makes a scope. It has a mark on each host where it is used.
 func Create(tx *work.Tx, a neutrino.AddressScope, set neutrino.Fields) (*neutrino.AddressScope, error) {
 	var err error
 	if a.ProjectID, err = tx.ProjectFor(a.ProjectID, set); err != nil {
@@ -24,9 +25,6 @@ func Create(tx *work.Tx, a neutrino.AddressScope, set neutrino.Fields) (*neutrin
 	}
 	shared := a.Shared
 	a.ID, a.Shared = tx.NewID(), false
-	if a.Mark, err = takeMark(tx, a.ID); err != nil {
-		return nil, err
-	}
 	store.Put(tx.Tx, store.AddressScopes, &a)
 	if shared {
 		err = rbac.Open(tx, object(&a), neutrino.AccessAsShared)
@@ -36,26 +34,6 @@ func Create(tx *work.Tx, a neutrino.AddressScope, set neutrino.Fields) (*neutrin
 
 func object(a *neutrino.AddressScope) rbac.Object {
 	return rbac.Object{Type: rbac.AddressScope, ID: a.ID, Project: a.ProjectID}
-}
-
-// markTries is how many marks are tried at random before they are tried in order.
-const markTries = 32
-
-// takeMark takes a free mark.
-func takeMark(tx *work.Tx, scope neutrino.ID) (uint16, error) {
-	const marks = int(neutrino.LastScopeMark-neutrino.FirstScopeMark) + 1
-	start := tx.Rand.IntN(marks)
-	for i := range marks + markTries {
-		n := (start + i) % marks
-		if i < markTries {
-			n = tx.Rand.IntN(marks)
-		}
-		if mark := neutrino.FirstScopeMark + uint16(n); tx.ClaimFree(work.ScopeMarkClaim(mark), string(scope)) {
-			return mark, nil
-		}
-	}
-	return 0, neutrino.Errorf(neutrino.Unavailable, "ServiceUnavailable",
-		"There are %d address scopes: routers cannot tell more apart.", marks)
 }
 
 // Update changes a scope; change gets a copy in which shared stands for the
@@ -97,7 +75,7 @@ func Delete(tx *work.Tx, id neutrino.ID) error {
 			"Unable to complete operation on address scope %s. There are one or more subnet pools in use on the address scope", id)
 	}
 	rbac.Drop(tx, id)
-	tx.Release(work.ScopeMarkClaim(a.Mark))
+	mark.Forget(tx, a)
 	store.Delete(tx.Tx, store.AddressScopes, id)
 	return nil
 }

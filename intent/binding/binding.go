@@ -7,6 +7,7 @@ import (
 
 	"neutrino"
 	"neutrino/intent/liveness"
+	"neutrino/intent/mark"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -99,7 +100,7 @@ func takeLocalVLAN(tx *work.Tx, p *neutrino.Port) bool {
 	for v := uint16(1); v <= neutrino.MaxLocalVLAN; v++ {
 		if tx.ClaimFree(work.VLANClaim(p.HostID, v), string(p.NetworkID)) {
 			store.Put(tx.Tx, store.HostNetworks, &neutrino.HostNetwork{Host: p.HostID, NetworkID: p.NetworkID, LocalVLAN: v})
-			return true
+			return mark.Arrive(tx, p.HostID, p.NetworkID)
 		}
 	}
 	return false
@@ -141,6 +142,7 @@ func Leave(tx *work.Tx) {
 			continue
 		}
 		tx.Release(work.VLANClaim(at.Host, row.LocalVLAN))
+		mark.Leave(tx, at.Host, at.Network)
 		store.Delete(tx.Tx, store.HostNetworks, id)
 		// A port that comes at the same moment makes this run again.
 		tx.RequireNone(work.HostUserPrefix(at.Host, at.Network))

@@ -16,7 +16,7 @@ import (
 const (
 	TunnelKeys  = "tunnel_keys"    // of a type of networks, in the ranges that are given out
 	VLANs       = "vlans"          // of a physical network, in the ranges that are given out
-	ScopeMarks  = "scope_marks"    // of address scopes
+	ScopeMarks  = "scope_marks"    // of a host, one for each address scope there
 	LocalVLANs  = "local_vlans"    // of a host, one for each network there
 	CTZones     = "conntrack_zone" // of a host, one for each port there
 	StoreOnDisk = "disk"           // of the file system with the store
@@ -41,11 +41,11 @@ func (s Space) Ratio() float64 {
 // All are the spaces of the cloud that the store knows of.
 func All(r store.Reader, c *work.Config) []Space {
 	out := segments(r, c)
-	out = append(out, Space{Kind: ScopeMarks, Used: int64(store.Len(r, store.AddressScopes)),
-		Size: int64(neutrino.LastScopeMark-neutrino.FirstScopeMark) + 1})
 	for h := range store.All(r, store.Hosts) {
 		zones := store.Count(r, store.PortsByHost, h.Name) + store.Count(r, store.PortsByStandbyHost, h.Name)
 		out = append(out,
+			Space{ScopeMarks, h.Name, int64(store.Count(r, store.HostScopesByHost, h.Name)),
+				int64(neutrino.LastScopeMark-neutrino.FirstScopeMark) + 1},
 			Space{LocalVLANs, h.Name, int64(store.Count(r, store.HostNetworksByHost, h.Name)), neutrino.MaxLocalVLAN},
 			Space{CTZones, h.Name, int64(zones), neutrino.MaxCTZone - neutrino.MinCTZone + 1})
 	}

@@ -27,15 +27,15 @@ func TestSpacesAreCountedWhereTheyAreGivenOut(t *testing.T) {
 		}
 		store.Put(tx, store.Hosts, &neutrino.Host{Name: "c1"})
 		store.Put(tx, store.Ports, &neutrino.Port{ID: "p", HostID: "c1"})
-		store.Put(tx, store.AddressScopes, &neutrino.AddressScope{ID: "s"})
+		store.Put(tx, store.HostScopes, &neutrino.HostScope{Host: "c1", ScopeID: "s", Mark: 1025})
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []Space{
-		{TunnelKeys, "gre", 4, 10}, {VLANs, "physnet1", 2, 4}, {ScopeMarks, "", 1, 64511},
-		{LocalVLANs, "c1", 6, 4094}, {CTZones, "c1", 1, 61439},
+		{TunnelKeys, "gre", 4, 10}, {VLANs, "physnet1", 2, 4},
+		{ScopeMarks, "c1", 1, 64511}, {LocalVLANs, "c1", 6, 4094}, {CTZones, "c1", 1, 61439},
 	}
 	if got := All(db.Snapshot(), &config); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%v, want %v", got, want)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/mark"
 	"neutrino/intent/work"
 	"neutrino/store"
 )
@@ -55,7 +56,7 @@ func Onboard(tx *work.Tx, id, network neutrino.ID) (*neutrino.SubnetPool, error)
 	bumped := *n
 	tx.Touch(n.ID, &bumped.Standard)
 	store.Put(tx.Tx, store.Networks, &bumped)
-	return &p, nil
+	return &p, mark.Join(tx, n.ID)
 }
 
 // checkOnboard refuses a subnet that the pool cannot take.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"neutrino"
+	"neutrino/intent/mark"
 	"neutrino/intent/quota"
 	"neutrino/intent/rbac"
 	"neutrino/intent/work"
@@ -176,6 +177,9 @@ func Update(tx *work.Tx, id neutrino.ID, change func(*neutrino.SubnetPool) error
 		}
 	}
 	save(tx, &p)
+	if p.AddressScopeID != old.AddressScopeID {
+		return &p, mark.JoinPool(tx, id)
+	}
 	return &p, nil
 }
 

@@ -56,8 +56,20 @@ func PoolUserClaim(pool neutrino.ID, s *neutrino.Subnet) string {
 // DefaultPoolClaim is the claim of the default subnet pool of an IP version.
 func DefaultPoolClaim(version int) string { return "default-pool/" + strconv.Itoa(version) }
 
-// ScopeMarkClaim is the claim of an address scope's mark.
+// ScopeMarkClaim is the claim of an address scope's mark in the whole cloud, as
+// older versions gave it out.
 func ScopeMarkClaim(mark uint16) string { return "scope-mark/" + strconv.Itoa(int(mark)) }
+
+// HostMarkClaim is the claim of an address scope's mark on a host.
+func HostMarkClaim(host string, mark uint16) string {
+	return "host-mark/" + host + "/" + strconv.Itoa(int(mark))
+}
+
+// PresencePrefix begins the claims of the hosts where a network is present.
+func PresencePrefix(network neutrino.ID) string { return "presence/" + string(network) + "/" }
+
+// PresenceClaim is the claim of one of them.
+func PresenceClaim(network neutrino.ID, host string) string { return PresencePrefix(network) + host }
 
 // VLANClaim is the claim of a local VLAN on a host.
 func VLANClaim(host string, vlan uint16) string {
