@@ -271,7 +271,11 @@ func (a *Agent) pass(ctx context.Context) (changed, problems bool) {
 	}
 	start := time.Now()
 	age := samePlan
-	if inForce := a.inForce(v, start); a.planned != inForce {
+	inForce := a.inForce(v, start)
+	if a.planned == nil && a.guard.undecided(v, start) {
+		return false, true
+	}
+	if a.planned != inForce {
 		age = newPlan
 		a.planned, a.state = inForce, plan.Host(inForce, a.config.Plan)
 		for _, s := range a.deps.Surfaces {

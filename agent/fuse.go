@@ -33,6 +33,7 @@ type guard struct {
 	answered bool       // the server knows nothing of what is held
 	said     bool       // it is logged and reported
 	heard    time.Time  // when the server answered last
+	first    time.Time  // when the first view came
 
 	mu       sync.Mutex
 	released map[view.Key]bool // by a person, not yet acted on
@@ -42,7 +43,7 @@ type guard struct {
 func (a *Agent) inForce(v feed.View, now time.Time) *view.Host {
 	g := &a.guard
 	if !g.begun {
-		g.begun = true
+		g.begun, g.first = true, now
 		g.state.InForce, g.state.Since = a.deps.Source.InForce()
 	}
 	if v.Accepted {
@@ -77,6 +78,14 @@ func (a *Agent) inForce(v feed.View, now time.Time) *view.Host {
 	a.deps.Source.Accept(v, out.InForce, out.Since)
 	g.say(v, now)
 	return out.InForce
+}
+
+// undecided reports whether an agent that has just started should wait for the answer
+// about what it would hold. A host that was rebooted has nothing of it in force yet: a
+// router that went to another host meanwhile would speak again, for as long as the
+// question takes. Without a server, or without an answer, the host is built.
+func (g *guard) undecided(v feed.View, now time.Time) bool {
+	return len(g.held) > 0 && !g.answered && !v.Stored && now.Sub(g.first) < answerTime
 }
 
 func (g *guard) takeReleased() map[view.Key]bool {
