@@ -9,26 +9,38 @@ import (
 	"testing"
 )
 
-// Every test that the history of defects names exists, and it has every row.
+// Every test that the history of defects and the guarantees name exists, and they
+// have every row.
 func TestTheHistoryOfDefectsNamesTestsThatExist(t *testing.T) {
-	text, err := os.ReadFile("../../docs/security-history.md")
+	history := namesTests(t, "security-history.md", 60)
+	for letter, last := range map[string]int{"S": 31, "E": 19} {
+		for n := 1; n <= last; n++ {
+			if !strings.Contains(history, fmt.Sprintf("\n| %s%d | ", letter, n)) {
+				t.Errorf("the history has no row %s%d", letter, n)
+			}
+		}
+	}
+	namesTests(t, "guarantees.md", 60)
+}
+
+// namesTests checks the tests that a document names, which are at least so many, and
+// returns its text.
+func namesTests(t *testing.T, document string, least int) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", document))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := 1; n <= 31; n++ {
-		if !strings.Contains(string(text), fmt.Sprintf("\n| S%d | ", n)) {
-			t.Errorf("the history has no row S%d", n)
-		}
-	}
 	named := regexp.MustCompile("`([a-z0-9/]+)\\.(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1)
-	if len(named) < 40 {
-		t.Errorf("the history names %d tests", len(named))
+	if len(named) < least {
+		t.Errorf("%s names %d tests", document, len(named))
 	}
 	for _, n := range named {
 		if dir := filepath.Join("../..", strings.TrimPrefix(n[1], "neutrino")); !hasTest(t, dir, n[2]) {
-			t.Errorf("package %s has no test %s", n[1], n[2])
+			t.Errorf("%s: package %s has no test %s", document, n[1], n[2])
 		}
 	}
+	return string(text)
 }
 
 // hasTest reports whether a test file of the directory has the function.
