@@ -93,20 +93,12 @@ func (w *Work) Ended() error {
 	return w.ended
 }
 
-// seatedAttempts is how often a transaction that lost a race has a seat. After that
-// others wait for it, and it waits for nobody.
-const seatedAttempts = 3
-
-// Attempts gives f a seat while it works, also when it is called again. The work of a
-// transaction needs one, its way to the disk does not.
+// Attempts gives the seat back when f ends: the work of a transaction needs one, its
+// way to the disk does not. Called again, after a lost race, f has none: in a
+// transaction others wait for it, some of them in seats, so that it must wait for
+// nobody.
 func Attempts[T any](w *Work, f func(T) error) func(T) error {
-	attempt := 0
 	return func(tx T) error {
-		if attempt++; attempt > 1 && attempt <= seatedAttempts {
-			if err := w.Again(); err != nil {
-				return err
-			}
-		}
 		defer w.Leave()
 		return f(tx)
 	}
