@@ -269,7 +269,10 @@ func TestAPairIsNeverAnotherProjectsPort(t *testing.T) {
 	c := newCloud(t)
 	c.register("c1")
 	n := c.network(admin, neutrino.Network{Shared: true, ProjectID: "alice"}, "project_id")
-	c.subnet(admin, n, "10.0.0.0/24")
+	// The addresses that the test names lie outside of what is drawn.
+	c.subnet(admin, n, "10.0.0.0/24", func(s *neutrino.Subnet) {
+		s.AllocationPools = []neutrino.Pool{{Start: ip("10.0.0.100"), End: ip("10.0.0.199")}}
+	})
 	at := func(who Caller, host string) *neutrino.Port {
 		return c.port(who, neutrino.Port{NetworkID: n.ID, DeviceOwner: "compute:nova", HostID: host}, "binding:host_id")
 	}
