@@ -170,7 +170,10 @@ func (w *world) hosts(first, last int) {
 					return
 				}
 				for w.svc.Do(w.Context(), operator, func(tx *intent.Tx) error { return intent.Heartbeat(tx, name) }) != nil && w.Context().Err() == nil {
-					time.Sleep(time.Second)
+					select { // not Sleep: a bubble ends with nobody asleep in it
+					case <-time.After(time.Second):
+					case <-w.Context().Done():
+					}
 				}
 			}
 		}()
