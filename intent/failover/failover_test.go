@@ -263,7 +263,7 @@ func TestAStoreThatCannotWriteMovesNothing(t *testing.T) {
 					t.Errorf("not ready: %v", err)
 				}
 				heal := ill(w.engine)
-				w.stays(12*time.Second, "the store falls ill")
+				w.stays(15*time.Second, "the store falls ill") // a probe each 10 s, which may take 2
 				if err := w.mover.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot write") {
 					t.Errorf("ready: %v", err)
 				}
