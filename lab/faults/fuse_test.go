@@ -89,13 +89,17 @@ func (w *world) behindItsBack(word, input string) string {
 // pinging is a ping that runs until it is asked how it went.
 type pinging struct {
 	*world
-	cmd *exec.Cmd
-	out bytes.Buffer
+	cmd   *exec.Cmd
+	out   bytes.Buffer
+	began time.Time
 }
+
+// pingEvery is the interval of a ping.
+const pingEvery = 20 * time.Millisecond
 
 func (w *world) pinging(from *lab.Guest, to string) *pinging {
 	w.Helper()
-	p := &pinging{world: w, cmd: from.Command(w.ctx, "ping", "-n", "-i", "0.02", to)}
+	p := &pinging{world: w, began: time.Now(), cmd: from.Command(w.ctx, "ping", "-n", "-i", fmt.Sprint(pingEvery.Seconds()), to)}
 	p.cmd.Stdout = &p.out
 	w.must(p.cmd.Start())
 	w.Cleanup(func() { _ = p.cmd.Process.Kill() })
@@ -173,7 +177,8 @@ func TestAStoreThatLostItsPortsEndsNothing(t *testing.T) {
 	}
 	lost, answered := traffic.lost()
 	t.Logf("%d packets were answered, %d lost", answered, lost)
-	if lost > 0 || answered < 50 {
+	// A busy machine sends fewer than it is told to.
+	if least := int(time.Since(traffic.began) / (4 * pingEvery)); lost > 0 || answered < least {
 		t.Errorf("%d packets lost, %d answered", lost, answered)
 	}
 	w.sh(w.compute, w.lab.Binary+" agent release --yes")

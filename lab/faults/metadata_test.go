@@ -85,15 +85,18 @@ func TestAnotherProjectsMetadataStaysItsOwn(t *testing.T) {
 	pinged := w.steadyPing(victim, "10.68.0.1")
 	_, err = spy.Exec(w.ctx, "ip address add "+victim.Address+"/32 dev "+w.nic(spy))
 	w.must(err)
-	for name, change := range map[string]lab.Object{
-		"a pair that covers it": {"allowed_address_pairs": []lab.Object{{"ip_address": "10.68.0.0/24"}}},
-		"a pair for everything": {"allowed_address_pairs": []lab.Object{{"ip_address": "0.0.0.0/0"}}},
-		"no port security":      {"allowed_address_pairs": []lab.Object{}, "security_groups": []string{}, "port_security_enabled": false},
+	for _, how := range []struct { // in this order: pairs need port security
+		name   string
+		change lab.Object
+	}{
+		{"a pair that covers it", lab.Object{"allowed_address_pairs": []lab.Object{{"ip_address": "10.68.0.0/24"}}}},
+		{"a pair for everything", lab.Object{"allowed_address_pairs": []lab.Object{{"ip_address": "0.0.0.0/0"}}}},
+		{"no port security", lab.Object{"allowed_address_pairs": []lab.Object{}, "security_groups": []string{}, "port_security_enabled": false}},
 	} {
-		_, err := w.api.Update(w.ctx, "ports/"+spy.PortID, change)
+		_, err := w.api.Update(w.ctx, "ports/"+spy.PortID, how.change)
 		w.must(err)
 		w.until(repairTime, func() error { return errors.Join(w.quiet(w.compute), w.portStatus(spy.PortID, "ACTIVE")) })
-		w.claims(spy, victim, name)
+		w.claims(spy, victim, how.name)
 	}
 	pinged()
 	if got := w.fetch(victim, victim.Address); got != "the victim's secret" {
