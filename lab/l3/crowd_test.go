@@ -134,7 +134,9 @@ func (w *world) oldFlows(h *lab.Host, since time.Time) {
 			w.Errorf("a flow is new: %s", line)
 		}
 	}
-	if total < 50 { // one for each interface at least
+	// No other host has the crowd's networks, so that their keys are taken from nobody
+	// (decision 33): these are the flows of the bridges and of the network outside.
+	if total < 20 {
 		w.Errorf("%d flows were looked at", total)
 	}
 }
