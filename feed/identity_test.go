@@ -108,22 +108,6 @@ func (d *disks) copyLive(name string) {
 	}
 }
 
-// sign signs a new life of a file that follows the present one's.
-func (d *disks) sign(name string) {
-	d.t.Helper()
-	was := d.db.Snapshot().Position().StoreIdentity
-	e, err := sqlite.Open(d.t.Context(), sqlite.Options{Path: filepath.Join(d.dir, name)})
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	if _, err := identity.Sign(d.t.Context(), e, was); err != nil {
-		d.t.Fatal(err)
-	}
-	if err := e.Close(); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
 func notUsed(t *testing.T, c *Client, words ...string) {
 	t.Helper()
 	eventually(t, "the view is refused", func() bool { return c.State().NotUsed != "" })

@@ -50,19 +50,3 @@ func misread(value []byte, err error) Misread {
 	}
 	return Misread{Reason: reason, Network: refers.Network, Group: refers.Group, FloatingIP: refers.FloatingIP, Label: refers.Label}
 }
-
-// markUnread is the row with an attribute that no program knows: the store's own
-// row has attributes that the server does not know, so that no host may act on
-// what is left of it.
-func (r Row) markUnread(attributes string) Row {
-	var all map[string]json.RawMessage
-	if json.Unmarshal(r.Value, &all) != nil {
-		all = map[string]json.RawMessage{}
-	}
-	all[unreadAttribute] = encode(attributes)
-	r.Value = encode(all)
-	return r
-}
-
-// unreadAttribute is in rows that the server itself does not understand.
-const unreadAttribute = "written_by_a_newer_server"
