@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"neutrino"
+	"neutrino/wholefile"
 )
 
 // Home says whose a state directory is.
@@ -98,27 +99,13 @@ func readHome(_ context.Context, dir string) (Home, error) {
 }
 
 // writeHome replaces the file as a whole: after a crash it is the old or the new.
-func writeHome(_ context.Context, dir string, h Home) error {
+func writeHome(ctx context.Context, dir string, h Home) error {
 	b, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, homeFile)
-	f, err := os.CreateTemp(dir, homeFile+".*")
-	if err != nil {
+	if err := wholefile.Replace(ctx, filepath.Join(dir, homeFile), append(b, '\n')); err != nil {
 		return fmt.Errorf("mark the state directory: %w", err)
 	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("mark the state directory: %w", err), os.Remove(f.Name()))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("mark the state directory: %w", err)
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"neutrino/wholefile"
 )
 
 // override is one rule as the files gave it: the check in force, and the file that
@@ -130,21 +133,9 @@ func memorize(memory string, rules map[string]override) error {
 	if err := os.MkdirAll(filepath.Dir(memory), 0o700); err != nil {
 		return fmt.Errorf("remembering the policy: %w", err)
 	}
-	if err := replaceFile(memory, append(text, '\n')); err != nil {
+	// Files are read again when they change, for no request in particular.
+	if err := wholefile.Replace(context.Background(), memory, append(text, '\n')); err != nil {
 		return fmt.Errorf("remembering the policy: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a file that only its owner reads, in one step.
-func replaceFile(path string, text []byte) (err error) {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }

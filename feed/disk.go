@@ -18,6 +18,7 @@ import (
 
 	"neutrino"
 	"neutrino/view"
+	"neutrino/wholefile"
 )
 
 // The file of a view is one line, "neutrino view 1 <sha256 of the rest>", and
@@ -212,28 +213,15 @@ func (k kept) store(ctx context.Context, path string) error {
 	return replaceFile(ctx, path, append([]byte(head), body...))
 }
 
-func replaceFile(_ context.Context, path string, content []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("feed: store view: %w", err)
-	}
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("feed: store view: %w", err)
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
+func replaceFile(ctx context.Context, path string, content []byte) error {
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = wholefile.Replace(ctx, path, content)
 	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("feed: store view: %w", err), os.Remove(f.Name()))
-	}
-	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("feed: store view: %w", err)
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }
 
 // saveGap is the least time between two writes of the file: a burst of changes

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"neutrino"
+	"neutrino/wholefile"
 )
 
 // TraceName is the file in the server's state_path that remembers the store.
@@ -42,34 +42,13 @@ func ReadTrace(_ context.Context, path string) (Trace, error) {
 }
 
 // WriteTrace replaces the trace as a whole: after a crash it is the old or the new.
-func WriteTrace(_ context.Context, path string, t Trace) error {
+func WriteTrace(ctx context.Context, path string, t Trace) error {
 	b, err := json.MarshalIndent(t, "", "  ")
 	if err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
-	if err := replace(path, append(b, '\n')); err != nil {
+	if err := wholefile.Replace(ctx, path, append(b, '\n')); err != nil {
 		return fmt.Errorf("identity: remember the store: %w", err)
 	}
 	return nil
-}
-
-// replace writes beside the file first. A crash leaves that file, which the next
-// time overwrites.
-func replace(path string, content []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
