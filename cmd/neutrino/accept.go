@@ -35,13 +35,13 @@ func acceptCommand() *cobra.Command {
 			}
 			s, err := agent.ReadStore(ctx, socket)
 			if err != nil {
-				return fmt.Errorf("%w (is the agent running, with state_path %s?)", err, state)
+				return noAgent(err, state)
 			}
 			printStore(cmd.OutOrStdout(), s)
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&state, "state-path", "/var/lib/neutron", "the agent's state_path")
+	stateFlag(cmd, &state)
 	cmd.Flags().StringVar((*string)(&store.Cluster), "cluster", "", "cluster id of the store to follow")
 	cmd.Flags().StringVar((*string)(&store.Life), "life", "", "life of the store to follow")
 	return cmd

@@ -27,7 +27,7 @@ import (
 // agentOptions are what `neutrino agent` understands, with Neutron's names.
 var agentOptions = []config.Option{
 	{Section: "DEFAULT", Name: "host", Help: "name of this host in the API, by default the machine's"},
-	{Section: "DEFAULT", Name: "state_path", Default: "/var/lib/neutron", Help: "directory of the agent's files"},
+	{Section: "DEFAULT", Name: "state_path", Default: defaultStatePath, Help: "directory of the agent's files"},
 	{Section: "DEFAULT", Name: "debug", Default: "false", Help: "log more", Check: config.Boolean},
 	{Section: "DEFAULT", Name: "dhcp_lease_duration", Default: "86400", Help: "seconds a lease lasts, -1 for ever", Check: config.Number},
 	{Section: "DEFAULT", Name: "dns_domain", Default: "openstacklocal", Help: "domain that DHCP announces"},
@@ -211,6 +211,26 @@ func registration(v *config.Values) (neutrino.Registration, error) {
 	return r, nil
 }
 
+// defaultStatePath is the default of [DEFAULT] state_path.
+const defaultStatePath = "/var/lib/neutron"
+
+// stateFlag adds the option by which a command finds an agent's directory.
+func stateFlag(cmd *cobra.Command, state *string) {
+	cmd.Flags().StringVar(state, "state-path", defaultStatePath, "the agent's state_path")
+}
+
+// noAgent says what to look at when an agent does not answer.
+func noAgent(err error, state string) error {
+	return fmt.Errorf("%w (is the agent running, with state_path %s?)", err, state)
+}
+
+// printJSON writes a value for programs.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
 func statusCommand() *cobra.Command {
 	var state, format string
 	cmd := &cobra.Command{
@@ -220,18 +240,16 @@ func statusCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := agent.ReadStatus(cmd.Context(), agent.SocketPath(state))
 			if err != nil {
-				return fmt.Errorf("%w (is the agent running, with state_path %s?)", err, state)
+				return noAgent(err, state)
 			}
 			if format == "json" {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(s)
+				return printJSON(cmd.OutOrStdout(), s)
 			}
 			printStatus(cmd.OutOrStdout(), s)
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&state, "state-path", "/var/lib/neutron", "the agent's state_path")
+	stateFlag(cmd, &state)
 	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
 	return cmd
 }
@@ -254,7 +272,7 @@ func renameCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&state, "state-path", "/var/lib/neutron", "the agent's state_path")
+	stateFlag(cmd, &state)
 	return cmd
 }
 

@@ -119,13 +119,13 @@ func backupCommand() *cobra.Command {
 		Short: "Copy the server's store into a new file, while the server runs or not",
 		Args:  cobra.ExactArgs(1),
 	}
-	output := cmd.Flags().StringP("output", "o", "", "json for programs")
+	format := cmd.Flags().StringP("output", "o", "text", "text or json")
 	return fileCommand(cmd, set, func(ctx context.Context, d database, file string) error {
 		r, err := d.backUp(ctx, file)
 		if err != nil {
 			return err
 		}
-		return printReport(cmd, r, *output)
+		return printReport(cmd, r, *format)
 	})
 }
 
@@ -136,7 +136,7 @@ func checkFileCommand() *cobra.Command {
 		Short: "Read a backup, or the database of a server that does not run, and say whether it is whole",
 		Args:  cobra.MaximumNArgs(1),
 	}
-	output := cmd.Flags().StringP("output", "o", "", "json for programs")
+	format := cmd.Flags().StringP("output", "o", "text", "text or json")
 	return fileCommand(cmd, set, func(ctx context.Context, d database, file string) error {
 		if file == "" {
 			file = d.file
@@ -145,7 +145,7 @@ func checkFileCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printReport(cmd, r, *output)
+		return printReport(cmd, r, *format)
 	})
 }
 
@@ -182,9 +182,9 @@ func fileCommand(cmd *cobra.Command, set *config.Set, run func(ctx context.Conte
 	return storeCommand(cmd, set, func(ctx context.Context, d database) error { return run(ctx, d, file) })
 }
 
-func printReport(cmd *cobra.Command, r sqlite.Report, output string) error {
-	if output == "json" {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(r)
+func printReport(cmd *cobra.Command, r sqlite.Report, format string) error {
+	if format == "json" {
+		return printJSON(cmd.OutOrStdout(), r)
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is whole: revision %d, %d keys in %d chunks\n", r.Path, r.Revision, r.Keys, r.Chunks)
 	return err

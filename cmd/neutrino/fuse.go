@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -14,9 +13,6 @@ import (
 	"neutrino/feed"
 	"neutrino/view/fuse"
 )
-
-// defaultStatePath is the default of [DEFAULT] state_path.
-const defaultStatePath = "/var/lib/neutron"
 
 // viewFile is where an agent keeps its last view.
 func viewFile(state string) string { return filepath.Join(state, "view.json") }
@@ -54,7 +50,7 @@ func releaseCommand() *cobra.Command {
 			out, socket := cmd.OutOrStdout(), agent.SocketPath(state)
 			s, err := agent.ReadStatus(cmd.Context(), socket)
 			if err != nil {
-				return fmt.Errorf("%w (is the agent running, with state_path %s?)", err, state)
+				return noAgent(err, state)
 			}
 			if s.Fuse == nil {
 				fmt.Fprintln(out, "the fuse holds nothing")
@@ -72,7 +68,7 @@ func releaseCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&state, "state-path", defaultStatePath, "the agent's state_path")
+	stateFlag(cmd, &state)
 	cmd.Flags().BoolVar(&yes, "yes", false, "end what is listed")
 	return cmd
 }
@@ -114,9 +110,7 @@ func viewsCommand() *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			if format == "json" {
-				e := json.NewEncoder(out)
-				e.SetIndent("", "  ")
-				return e.Encode(list)
+				return printJSON(out, list)
 			}
 			for _, v := range list {
 				switch {
@@ -131,7 +125,7 @@ func viewsCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&state, "state-path", defaultStatePath, "the agent's state_path")
+	stateFlag(cmd, &state)
 	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
 	return cmd
 }

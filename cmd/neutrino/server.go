@@ -30,7 +30,7 @@ import (
 var serverOptions = []config.Option{
 	{Section: "DEFAULT", Name: "bind_host", Default: "127.0.0.1", Help: "address of the API"},
 	{Section: "DEFAULT", Name: "bind_port", Default: "9696", Help: "port of the API", Check: config.Number},
-	{Section: "DEFAULT", Name: "state_path", Default: "/var/lib/neutron", Help: "directory of the server's files"},
+	{Section: "DEFAULT", Name: "state_path", Default: defaultStatePath, Help: "directory of the server's files"},
 	{Section: "DEFAULT", Name: "debug", Default: "false", Help: "log more", Check: config.Boolean},
 	{Section: "DEFAULT", Name: "base_mac", Default: "fa:16:3e:00:00:00", Help: "first three or four octets of generated MAC addresses"},
 	{Section: "DEFAULT", Name: "dns_domain", Default: "openstacklocal", Help: "domain of the instances' names"},
